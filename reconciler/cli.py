@@ -1,0 +1,266 @@
+"""The command line. Exit codes are a contract: see the epilogue of each command."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from reconciler import __version__
+from reconciler.core.actions import Action, Outcome, impact
+from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
+from reconciler.core.model import manifest_schema
+from reconciler.core.observed import Unobserved
+from reconciler.core.status import Status
+from reconciler.edges.hub_networks import read_hub_networks
+from reconciler.edges.logs import configure_logging
+from reconciler.edges.manifest import read_document
+from reconciler.edges.status_file import read_status
+from reconciler.edges.vici_client import ViciClient
+from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
+from reconciler.loop import recall
+from reconciler.report import Memory, describe
+from reconciler.round import look, run_round
+from reconciler.service import serve
+from reconciler.settings import HELP, Settings, SettingsError, read_settings
+from reconciler.text import plan_text, status_text
+from reconciler.wiring import real_world
+
+_WATCH_S = 2.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse, run one command, return its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        settings = read_settings(os.environ, vars(options))
+    except SettingsError as error:
+        return _fail(2, str(error))
+    # One-shot commands answer on standard output; their log is for what goes wrong.
+    level = settings.log_level if options.command == "run" else "error"
+    configure_logging(settings.log_format, level)
+    run: Callable[[Settings, argparse.Namespace], int] = options.run
+    try:
+        return run(settings, options)
+    except (ReconcilerError, OSError) as error:
+        return _fail(1, str(error))
+    except KeyboardInterrupt:
+        return 130
+
+
+def _fail(code: int, text: str) -> int:
+    sys.stderr.write(f"reconciler: {text}\n")
+    return code
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _print_json(value: object) -> None:
+    _print(json.dumps(value, indent=1))
+
+
+def _run(settings: Settings, _options: argparse.Namespace) -> int:
+    return serve(settings)
+
+
+def _plan(settings: Settings, options: argparse.Namespace) -> int:
+    seen = look(
+        real_world(settings),
+        Memory(),
+        deep=True,
+        allow_removals=options.allow_removals,
+    )
+    if isinstance(seen.observed, Unobserved):
+        return _fail(1, f"charon can't be asked, so nothing can be planned: {seen.observed.reason}")
+    if options.json:
+        _print_json({"changes": [_action_json(a) for a in seen.planned], **_notes(seen.decision)})
+    else:
+        _print(plan_text(seen.planned, _note_lines(seen.decision)))
+    return 3 if seen.planned else 0
+
+
+def _action_json(action: Action) -> dict[str, str]:
+    kind = type(action).__name__
+    return {
+        "action": kind,
+        "connection": action.name,
+        "cause": action.cause,
+        "impact": impact(action),
+    }
+
+
+def _notes(decision: Decision) -> dict[str, Any]:
+    return {"faults": [_fault_json(f) for f in decision.faults], "removals_held": decision.held}
+
+
+def _note_lines(decision: Decision) -> list[str]:
+    lines = [f"{fault.severity.value}: {fault}" for fault in decision.faults]
+    if decision.held:
+        lines.append(f"held until confirmed (--allow-removals): {', '.join(decision.held)}")
+    return lines
+
+
+def _apply(settings: Settings, options: argparse.Namespace) -> int:
+    memory, more, good = recall(settings.status_file), True, True
+    world = real_world(settings)
+    outcomes: list[Outcome] = []
+    while more:
+        memory, report = run_round(world, memory, {"apply"}, allow_removals=options.allow_removals)
+        outcomes += report.outcomes
+        more, good = report.more, good and all(o.error is None for o in report.outcomes)
+        if isinstance(report.observed, Unobserved):
+            return _fail(1, f"charon can't be asked: {report.observed.reason}")
+    if options.json:
+        _print_json([{**_action_json(o.action), "error": o.error} for o in outcomes])
+    else:
+        _print("\n".join(map(describe, outcomes)) or "nothing to do")
+    return 0 if good else 1
+
+
+def _status(settings: Settings, options: argparse.Namespace) -> int:
+    while True:
+        if options.watch and not options.json and sys.stdout.isatty():
+            sys.stdout.write("\x1b[H\x1b[2J")
+        code = _show_status(settings, as_json=options.json)
+        if not options.watch:
+            return code
+        time.sleep(_WATCH_S)
+
+
+def _show_status(settings: Settings, *, as_json: bool) -> int:
+    """Print the status once; 4 if it is missing or stale, else 0 if all are up, else 1."""
+    try:
+        status = read_status(settings.status_file)
+    except StatusError as error:
+        return _fail(4, str(error))
+    now = int(time.time())
+    if as_json:
+        _print(status.model_dump_json(indent=1))
+    else:
+        _print(status_text(status, now, colour=sys.stdout.isatty()))
+    if now - status.timestamp > 2 * settings.resync_seconds:
+        return _fail(4, f"{settings.status_file}: is stale; is the reconciler running?")
+    return 0 if all(c.status == "up" for c in status.connections.values()) else 1
+
+
+def _validate(settings: Settings, options: argparse.Namespace) -> int:
+    path = options.file or settings.config_path
+    try:
+        document = read_document(path)
+    except ManifestError as error:
+        faults: tuple[Fault, ...] = (Fault(str(path), str(error)),)
+    else:
+        faults = decide(document, {}, _hub_facts(settings)).faults
+    wrong = any(fault.severity is Severity.ERROR for fault in faults)
+    if options.json:
+        _print_json({"valid": not wrong, "faults": [_fault_json(fault) for fault in faults]})
+        return int(wrong)
+    for fault in faults:
+        warning = "" if fault.severity is Severity.ERROR else "warning: "
+        _print(f"{warning}{fault}")
+    if not faults:
+        _print(f"{path}: no faults")
+    return int(wrong)
+
+
+def _hub_facts(settings: Settings) -> HubFacts:
+    """On the hub, check against charon's algorithms and the hub's networks as well."""
+    client = ViciClient(str(settings.vici_socket))
+    try:
+        observed = client.observe(deep=False)
+    except IkeUnreachable:
+        sys.stderr.write(
+            "note: charon is not reachable from here, so its algorithms and the hub's networks "
+            "were not checked\n"
+        )
+        return HubFacts(settings.hub_id)
+    return HubFacts(settings.hub_id, read_hub_networks(), observed.algorithms)
+
+
+def _fault_json(fault: Fault) -> dict[str, str]:
+    return {"path": fault.path, "message": fault.message, "severity": fault.severity.value}
+
+
+def _schema(_settings: Settings, options: argparse.Namespace) -> int:
+    _print_json(schemas()[options.document])
+    return 0
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schemas by name of the document."""
+    status = Status.model_json_schema(mode="serialization")
+    draft = "https://json-schema.org/draft/2020-12/schema"
+    return {"airports": manifest_schema(), "status": {"$schema": draft, **status}}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reconciler",
+        description="Keeps charon's IPsec tunnels as airports.json declares them.",
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, summary: str, codes: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name, help=summary, description=summary, epilog=f"Exit codes: {codes}"
+        )
+        sub.set_defaults(run=run)
+        _add_settings(sub)
+        return sub
+
+    def with_json(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        sub.add_argument("--json", action="store_true", help="print JSON")
+        return sub
+
+    command("run", _run, "keep charon as declared until stopped", "0 stopped; 2 usage")
+    plan = with_json(
+        command(
+            "plan",
+            _plan,
+            "say what would be done, why, and who would lose packets",
+            "0 nothing to do; 1 charon can't be asked; 2 usage; 3 changes pending",
+        )
+    )
+    apply = with_json(
+        command("apply", _apply, "make one round", "0 done; 1 something failed; 2 usage")
+    )
+    for sub in (plan, apply):
+        sub.add_argument(
+            "--allow-removals", action="store_true", help="confirm removals that are held"
+        )
+    status = with_json(
+        command(
+            "status",
+            _status,
+            "show how the tunnels are",
+            "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
+        )
+    )
+    status.add_argument("--watch", action="store_true", help="show it again every 2 s")
+    validate = with_json(
+        command("validate", _validate, "check airports.json", "0 no error; 1 errors; 2 usage")
+    )
+    validate.add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
+    schema = with_json(command("schema", _schema, "print a JSON Schema", "0; 2 usage"))
+    schema.add_argument("document", nargs="?", choices=["airports", "status"], default="airports")
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("settings (each also as environment variable)")
+    defaults = Settings()
+    for field in fields(Settings):
+        group.add_argument(
+            f"--{field.name.replace('_', '-')}",
+            metavar="VALUE",
+            help=f"{field.name.upper()}: {HELP[field.name]} (default: "
+            f"{getattr(defaults, field.name) or 'none'})",
+        )

@@ -1,0 +1,92 @@
+"""Everything the reconciler can do to charon, why it would, and what became of it."""
+
+from dataclasses import dataclass
+
+from reconciler.core.render import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Load the connection, then its secret; then drop secrets under older marks."""
+
+    connection: Connection
+    cause: str
+    outdated_secret_ids: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the connection."""
+        return self.connection.name
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:
+    """Unload the connection, end its SAs, unload its secrets: no way back in at any point."""
+
+    name: str
+    secret_ids: tuple[str, ...]
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class StartChild:
+    """Initiate the CHILD_SA: over a live IKE_SA, or towards a declared address."""
+
+    name: str
+    child_name: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndChild:
+    """Close one CHILD_SA, by unique id."""
+
+    name: str
+    unique_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndIke:
+    """Close one IKE_SA, by unique id, so that the site dials in anew."""
+
+    name: str
+    unique_id: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropSecret:
+    """Unload a secret of ours that no declared connection uses under that mark."""
+
+    name: str
+    secret_id: str
+    cause: str
+
+
+Action = Load | Remove | StartChild | EndChild | EndIke | DropSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one action. No error: charon accepted it."""
+
+    action: Action
+    error: str | None = None
+
+
+def impact(action: Action) -> str:
+    """Say who loses packets by this action, and for how long (row N5 of the mission)."""
+    match action:
+        case Load():
+            return "nobody loses packets"
+        case Remove():
+            return f"{action.name} loses its tunnel for good; nobody else loses packets"
+        case StartChild():
+            return "nobody loses packets: the new CHILD_SA comes up beside what is there"
+        case EndChild():
+            return "nobody loses packets: a newer CHILD_SA carries them"
+        case EndIke():
+            return f"{action.name} is cut until its site has dialled in again; nobody else"
+        case DropSecret():
+            return "nobody loses packets"

@@ -1,0 +1,271 @@
+"""From the text of airports.json to the tunnels that should exist, every fault named at once.
+
+Rules (decision 15, "last good wins"): an unreadable file changes nothing; an invalid airport
+changes nothing for the others and keeps its own last good tunnel; a file that would remove many
+tunnels at once is held until somebody confirms it.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from pydantic import ValidationError
+
+from reconciler.core.model import IpNetwork, Site, Vpn, site_of
+from reconciler.core.selectors import overlaps
+from reconciler.core.settle import settle
+
+WEAK_PSK_CHARACTERS = 20
+HELD_REMOVALS_MORE_THAN = 2
+HELD_REMOVALS_SHARE = 0.3
+_MESSAGE_LIMIT = 300
+
+
+class Severity(Enum):
+    """An error keeps a declaration from being applied, a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing wrong with the declaration: where, what, and what would be right."""
+
+    path: str
+    message: str
+    airport_id: str | None = None
+    severity: Severity = Severity.ERROR
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message}"
+
+
+@dataclass(frozen=True, slots=True)
+class HubFacts:
+    """What a declaration is checked against.
+
+    Attributes:
+        hub_id: IKE identity of the hub.
+        networks: the hub's own networks and addresses, by what they are ("network eth0").
+        algorithms: names from `get-algorithms`; None while charon can't be asked.
+
+    """
+
+    hub_id: str
+    networks: Mapping[str, IpNetwork] = field(default_factory=dict)
+    algorithms: frozenset[str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The tunnels that should exist now, and what was decided about the file.
+
+    Attributes:
+        sites: by airport id, last good ones of invalid airports and held removals included.
+        accepted: the raw `vpn` objects behind `sites`, to be remembered as last good. Has PSKs.
+        kept: invalid airports whose last good tunnel stays.
+        held: airports whose removal waits for confirmation.
+        disabled: airports with `vpn.enabled` false.
+        readable: whether the file as a whole could be used.
+
+    """
+
+    sites: Mapping[str, Site]
+    accepted: Mapping[str, Any] = field(repr=False)
+    faults: tuple[Fault, ...]
+    kept: frozenset[str] = frozenset()
+    held: tuple[str, ...] = ()
+    disabled: tuple[str, ...] = ()
+    readable: bool = True
+
+    @property
+    def errors(self) -> tuple[Fault, ...]:
+        """Only what keeps something from being applied."""
+        return tuple(fault for fault in self.faults if fault.severity is Severity.ERROR)
+
+    @property
+    def invalid(self) -> frozenset[str]:
+        """Airports that have an error."""
+        return frozenset(fault.airport_id for fault in self.errors if fault.airport_id)
+
+
+def unreadable(fault: Fault, accepted: Mapping[str, Any], hub: HubFacts) -> Decision:
+    """Keep everything as it was last accepted: the file can't be used."""
+    sites = _remembered_sites(accepted)
+    kept = {airport_id: accepted[airport_id] for airport_id in sites}
+    return Decision(sites, kept, (fault,), frozenset(sites), readable=False)
+
+
+def decide(
+    document: object, accepted: Mapping[str, Any], hub: HubFacts, *, allow_removals: bool = False
+) -> Decision:
+    """Check a parsed airports.json against itself, the hub and what was accepted before."""
+    airports = document.get("airports") if isinstance(document, dict) else None
+    if not isinstance(airports, dict):
+        what = "is missing" if airports is None else "is not an object"
+        return unreadable(
+            Fault("airports", f"{what}; write an object of airports by id"), accepted, hub
+        )
+    reading = _read_airports(airports, hub)
+    remembered = _remembered_sites(accepted)
+    kept = {id_: remembered[id_] for id_ in reading.invalid if id_ in remembered}
+    held = _held_removals(airports, reading, remembered, allow_removals=allow_removals)
+    kept |= {id_: remembered[id_] for id_ in held}
+    sites, clashes = settle(reading.sites, kept, remembered)
+    conflicts = [Fault(clash.path, clash.message, clash.airport_id) for clash in clashes]
+    return Decision(
+        sites=sites,
+        accepted={
+            id_: accepted[id_] if sites[id_] is remembered.get(id_) else airports[id_]["vpn"]
+            for id_ in sites
+        },
+        faults=(*reading.faults, *conflicts),
+        kept=frozenset(id_ for id_ in sites if sites[id_] is remembered.get(id_)) - set(held),
+        held=held,
+        disabled=tuple(reading.disabled),
+    )
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What the airports say, each looked at by itself."""
+
+    sites: dict[str, Site] = field(default_factory=dict)
+    invalid: list[str] = field(default_factory=list)
+    disabled: list[str] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
+
+
+def _read_airports(airports: Mapping[str, Any], hub: HubFacts) -> _Reading:
+    reading = _Reading()
+    for airport_id, airport in airports.items():
+        path = f"airports.{airport_id}"
+        if not isinstance(airport, dict):
+            reading.faults.append(Fault(path, "is not an object", airport_id))
+            reading.invalid.append(airport_id)
+        elif airport.get("vpn") is not None:
+            site, faults = _read_vpn(airport_id, airport["vpn"], hub)
+            reading.faults += faults
+            if isinstance(site, Site):
+                reading.sites[airport_id] = site
+            elif site is _Absent.DISABLED:
+                reading.disabled.append(airport_id)
+            else:
+                reading.invalid.append(airport_id)
+    return reading
+
+
+class _Absent(Enum):
+    DISABLED = "disabled"
+    INVALID = "invalid"
+
+
+def _read_vpn(airport_id: str, raw: object, hub: HubFacts) -> tuple[Site | _Absent, list[Fault]]:
+    """Read one `vpn` object: the site, or why there is none, and every fault found."""
+    path = f"airports.{airport_id}.vpn"
+    if not isinstance(raw, dict):
+        return _Absent.INVALID, [Fault(path, "is not an object", airport_id)]
+    if _switched_off(raw):
+        return _Absent.DISABLED, _enabled_warning(airport_id, raw)
+    try:
+        site = site_of(airport_id, Vpn.model_validate(raw))
+    except ValidationError as error:
+        return _Absent.INVALID, [*_field_faults(airport_id, error)]
+    except ValueError as error:
+        return _Absent.INVALID, [Fault(f"airports.{airport_id}", str(error), airport_id)]
+    faults = [*_hub_faults(site, hub), *_warnings(site)]
+    wrong = any(fault.severity is Severity.ERROR for fault in faults)
+    return (_Absent.INVALID if wrong else site), faults
+
+
+def _switched_off(raw: Mapping[str, Any]) -> bool:
+    return str(raw.get("enabled", False)).strip().lower() in {"false", "no", "off", "0"}
+
+
+def _enabled_warning(airport_id: str, raw: Mapping[str, Any]) -> list[Fault]:
+    if "enabled" in raw:
+        return []
+    path = f"airports.{airport_id}.vpn.enabled"
+    message = "is missing, so there is no tunnel; write true or false"
+    return [Fault(path, message, airport_id, Severity.WARNING)]
+
+
+def _field_faults(airport_id: str, error: ValidationError) -> Iterable[Fault]:
+    for detail in error.errors(include_url=False, include_input=False):
+        key = str(detail["loc"][0]) if detail["loc"] else ""
+        path = ".".join(filter(None, ("airports", airport_id, "vpn", key)))
+        yield Fault(path, _explain(key, detail["type"], detail["msg"]), airport_id)
+
+
+def _explain(key: str, kind: str, message: str) -> str:
+    if kind == "missing":
+        return f"is missing; write the {Vpn.model_fields[key].description or key}"
+    if kind == "extra_forbidden":
+        near = difflib.get_close_matches(key, Vpn.model_fields, n=1)
+        known = ", ".join(Vpn.model_fields)
+        return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known: {known}"
+    text = message.removeprefix("Value error, ")
+    return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"
+
+
+def _hub_faults(site: Site, hub: HubFacts) -> Iterable[Fault]:
+    """Find what is right in itself but not on this hub."""
+    path = f"airports.{site.airport_id}.vpn"
+    if site.remote_id.lower() == hub.hub_id.lower():
+        message = f"{site.remote_id!r} is the hub's own identity; give the site one of its own"
+        yield Fault(f"{path}.remote_id", message, site.airport_id)
+    for overlap in overlaps(site, hub.networks):
+        verb = "would swallow" if overlap.swallows else "overlaps"
+        message = f"{overlap.remote} {verb} the hub's own {overlap.name} ({overlap.network})"
+        severity = Severity.ERROR if overlap.swallows else Severity.WARNING
+        yield Fault(f"{path}.remote_subnet", message, site.airport_id, severity)
+    for remote in site.remote_subnets:
+        if remote.prefixlen == 0 or remote.is_loopback or remote.is_multicast:
+            message = f"{remote} is no airport's LAN; write the LAN's own subnet"
+            yield Fault(f"{path}.remote_subnet", message, site.airport_id)
+    if hub.algorithms is not None and not site.suite.needs <= hub.algorithms:
+        lacking = ", ".join(sorted(site.suite.needs - hub.algorithms))
+        key = "dh_group" if site.suite.group.charon_name in lacking else "encryption"
+        message = f"this charon has no {lacking}; the defaults aes256gcm128 and group 14 work"
+        yield Fault(f"{path}.{key}", message, site.airport_id)
+
+
+def _warnings(site: Site) -> Iterable[Fault]:
+    path, psk = f"airports.{site.airport_id}.vpn", site.psk.get_secret_value()
+    if len(psk) < WEAK_PSK_CHARACTERS or len(set(psk)) < 8:
+        message = f"is weak; use at least {WEAK_PSK_CHARACTERS} random characters"
+        yield Fault(f"{path}.psk", message, site.airport_id, Severity.WARNING)
+    if psk != psk.strip():
+        message = "begins or ends with a blank; is that part of the key?"
+        yield Fault(f"{path}.psk", message, site.airport_id, Severity.WARNING)
+    if site.suite.weak:
+        message = f"{site.suite.ike_proposal} is weak by today's standards"
+        yield Fault(f"{path}.encryption", message, site.airport_id, Severity.WARNING)
+
+
+def _remembered_sites(accepted: Mapping[str, Any]) -> dict[str, Site]:
+    """Read what was accepted before; what this release can't read any more is dropped."""
+    sites = {}
+    for airport_id, raw in accepted.items():
+        site, _ = _read_vpn(airport_id, raw, HubFacts(hub_id=""))
+        if isinstance(site, Site):
+            sites[airport_id] = site
+    return sites
+
+
+def _held_removals(
+    airports: Mapping[str, Any],
+    reading: _Reading,
+    remembered: Mapping[str, Site],
+    *,
+    allow_removals: bool,
+) -> tuple[str, ...]:
+    """Name the removals that wait for confirmation: more than 2 and more than 30 % at once."""
+    gone = [id_ for id_ in remembered if id_ not in reading.sites and id_ not in reading.invalid]
+    too_many = len(gone) > HELD_REMOVALS_MORE_THAN and (
+        len(gone) > HELD_REMOVALS_SHARE * len(remembered)
+    )
+    return tuple(gone) if too_many and not allow_removals else ()

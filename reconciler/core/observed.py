@@ -1,0 +1,96 @@
+"""One look at charon, as values. Taken whole before anything is decided."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from reconciler.core.model import IpNetwork
+
+# A CHILD_SA carries packets in these states; REKEYED and DELETED ones linger without.
+CARRYING_CHILD_STATES = frozenset({"INSTALLED", "REKEYING"})
+LIVE_IKE_STATES = frozenset({"ESTABLISHED", "REKEYING", "REKEYED"})
+
+
+@dataclass(frozen=True, slots=True)
+class ChildSa:
+    """One CHILD_SA. Counters are those of this SA alone and begin anew at a rekey."""
+
+    name: str
+    unique_id: str
+    state: str
+    local_subnets: tuple[IpNetwork, ...] = ()
+    remote_subnets: tuple[IpNetwork, ...] = ()
+    received_bytes: int = 0
+    sent_bytes: int = 0
+    received_packets: int = 0
+    sent_packets: int = 0
+    installed_s: int = 0
+
+    @property
+    def carrying(self) -> bool:
+        """Whether packets pass."""
+        return self.state in CARRYING_CHILD_STATES
+
+
+@dataclass(frozen=True, slots=True)
+class IkeSa:
+    """One IKE_SA with its children. `established_s`: seconds since it was established."""
+
+    name: str
+    unique_id: str
+    state: str
+    remote_host: str = ""
+    remote_port: int = 0
+    remote_id: str = ""
+    initiator: bool = False
+    established_s: int = 0
+    children: tuple[ChildSa, ...] = ()
+
+    @property
+    def live(self) -> bool:
+        """Whether it is established: its children, if any, count."""
+        return self.state in LIVE_IKE_STATES
+
+    @property
+    def carrying_children(self) -> tuple[ChildSa, ...]:
+        """The children through which packets pass."""
+        return tuple(child for child in self.children if child.carrying) if self.live else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """charon itself. `since` changes when it was restarted."""
+
+    version: str
+    since: str
+    data_plane: str
+    workers_total: int
+    workers_idle: int
+    queued_jobs: int
+    ike_sas: int
+    half_open_ike_sas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """Everything in charon that concerns us.
+
+    Attributes:
+        connections: names of loaded connections and of their children; None where the children
+            were not asked for, because the mark already answers for them.
+        secret_ids: ids of all loaded secrets.
+        algorithms: names from `get-algorithms`.
+
+    """
+
+    daemon: Daemon
+    connections: Mapping[str, frozenset[str] | None]
+    secret_ids: frozenset[str]
+    sas: tuple[IkeSa, ...]
+    algorithms: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Unobserved:
+    """It was not possible to look. Nothing is planned from this, and nothing removed."""
+
+    reason: str

@@ -1,0 +1,176 @@
+"""From a declared site to exactly what charon is told, and the mark by which it is known again.
+
+The mark has three parts of eight hex digits, each a keyed hash: what a running IKE_SA depends on
+(the key among it), what a running CHILD_SA depends on, and what belongs to the whole hub. So a
+look at charon tells not only *that* something drifted but *what*, also after our restart. Keyed,
+because the first part covers the PSK and the mark is no secret.
+"""
+
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from reconciler.core.crypto import hub_proposals
+from reconciler.core.model import IpAddress, IpNetwork, Site
+
+_PART_DIGITS = 8
+_CHILD_PREFIX = "lan-"
+_CHILD = re.compile(rf"{_CHILD_PREFIX}(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})")
+# By VICI we name a secret <connection>#<mark>; a section of swanctl.conf can't hold a '#' and must
+# begin with its type, so after charon's own start the same secret is ike-<connection>_<mark>.
+_SECRET = re.compile(rf"(?P<name>.+)#(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})")
+_FILE_SECRET = re.compile(rf"ike-(?P<name>.+)_(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})")
+
+Message = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What one connection was rendered from, in three keyed hashes."""
+
+    ike: str
+    child: str
+    hub: str
+
+    def __str__(self) -> str:
+        return self.ike + self.child + self.hub
+
+    @classmethod
+    def parse(cls, digits: str) -> "Mark":
+        """Split the 24 digits of a mark."""
+        return cls(digits[:8], digits[8:16], digits[16:])
+
+
+@dataclass(frozen=True, slots=True)
+class Hub:
+    """The hub's side of every tunnel.
+
+    Attributes:
+        hub_id: IKE identity of the hub.
+        mark_key: key of the marks, kept on the state volume.
+        dpd_delay_s: seconds of silence after which a peer is asked for a sign of life.
+
+    """
+
+    hub_id: str
+    mark_key: bytes = field(repr=False)
+    dpd_delay_s: int = 20
+    ike_rekey_s: int = 14_400
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One tunnel as charon should have it. `psk` and `settings` never reach a log.
+
+    Attributes:
+        settings: the body of `load-conn`, which is the body of a swanctl.conf section, too.
+
+    """
+
+    name: str
+    airport_id: str
+    remote_id: str
+    remote_subnets: tuple[IpNetwork, ...]
+    remote_address: IpAddress | None
+    mark: Mark
+    settings: Message = field(repr=False)
+    psk: bytes = field(repr=False)
+
+    @property
+    def child_name(self) -> str:
+        """The CHILD_SA's name carries the mark, so a running SA tells what it was built from."""
+        return f"{_CHILD_PREFIX}{self.mark}"
+
+    @property
+    def secret_id(self) -> str:
+        """Id of the PSK in `load-shared`; it is loaded last and so says the load is whole."""
+        return f"{self.name}#{self.mark}"
+
+    @property
+    def file_secret_id(self) -> str:
+        """Id of the same PSK when charon loaded it from swanctl.conf by itself."""
+        return f"ike-{self.name}_{self.mark}"
+
+
+def mark_of_child(child_name: str) -> Mark | None:
+    """Return the mark in a child's name; None if the child is not ours."""
+    match = _CHILD.fullmatch(child_name)
+    return Mark.parse(match["mark"]) if match else None
+
+
+def mark_of_secret(secret_id: str) -> tuple[str, Mark] | None:
+    """Return connection and mark of a secret's id; None if the secret is not ours."""
+    match = _SECRET.fullmatch(secret_id) or _FILE_SECRET.fullmatch(secret_id)
+    return (match["name"], Mark.parse(match["mark"])) if match else None
+
+
+def render(sites: Iterable[Site], hub: Hub) -> dict[str, Connection]:
+    """Render every site, by connection name. The proposal list is one for all."""
+    sites = list(sites)
+    proposals = hub_proposals(site.suite for site in sites)
+    hub_mark = _digest(hub.mark_key, proposals)
+    return {
+        site.connection_name: _render_one(site, hub, proposals, hub_mark)
+        for site in sorted(sites, key=lambda site: site.connection_name)
+    }
+
+
+def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...], hub_mark: str) -> Connection:
+    psk = site.psk.get_secret_value().encode()
+    ike, child = _ike_settings(site, hub), _child_settings(site)
+    mark = Mark(
+        _digest(hub.mark_key, [site.connection_name, ike, psk.hex()]),
+        _digest(hub.mark_key, child),
+        hub_mark,
+    )
+    children = {f"{_CHILD_PREFIX}{mark}": child}
+    return Connection(
+        name=site.connection_name,
+        airport_id=site.airport_id,
+        remote_id=site.remote_id,
+        remote_subnets=site.remote_subnets,
+        remote_address=site.remote_address,
+        mark=mark,
+        settings={**ike, "proposals": list(proposals), "children": children},
+        psk=psk,
+    )
+
+
+def _ike_settings(site: Site, hub: Hub) -> dict[str, Any]:
+    address = str(site.remote_address) if site.remote_address else "%any"
+    return {
+        "version": "2",
+        "local_addrs": ["%any"],
+        "remote_addrs": [address],
+        "unique": "replace",
+        "send_certreq": "no",
+        "mobike": "no",
+        "dpd_delay": f"{hub.dpd_delay_s}s",
+        "rekey_time": f"{hub.ike_rekey_s}s",
+        "local": {"auth": "psk", "id": hub.hub_id},
+        "remote": {"auth": "psk", "id": site.remote_id},
+    }
+
+
+def _child_settings(site: Site) -> dict[str, Any]:
+    return {
+        "mode": "tunnel",
+        "local_ts": [str(subnet) for subnet in site.local_subnets],
+        "remote_ts": [str(subnet) for subnet in site.remote_subnets],
+        "esp_proposals": list(site.suite.esp_proposals),
+        # Rekeyed well before the hard limit; charon spreads the moment by the difference.
+        "rekey_time": f"{site.lifetime_s * 9 // 10}s",
+        "life_time": f"{site.lifetime_s}s",
+        "start_action": "none",
+        "dpd_action": "clear",
+        "close_action": "none",
+    }
+
+
+def _digest(key: bytes, value: object) -> str:
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_PART_DIGITS]

@@ -1,0 +1,36 @@
+"""The same connections as swanctl.conf, for charon's own start while the reconciler is gone.
+
+Everything is quoted; a key is written in base64 (`0s…`), so no character of it needs escaping.
+"""
+
+from base64 import b64encode
+from collections.abc import Iterable, Mapping
+
+from reconciler.core.render import Connection
+
+_HEADER = "# Written by the reconciler from airports.json; edits are overwritten.\n"
+
+
+def swanctl_text(connections: Iterable[Connection]) -> str:
+    """Return the whole file. It holds keys: mode 0600, and never in a log."""
+    connections = list(connections)
+    lines = [_HEADER, "connections {"]
+    for connection in connections:
+        lines += _section(connection.name, connection.settings, "  ")
+    lines += ["}", "secrets {"]
+    for connection in connections:
+        secret = b64encode(connection.psk).decode()
+        body = {"id": connection.remote_id, "secret": f"0s{secret}"}
+        lines += _section(connection.file_secret_id, body, "  ")
+    return "\n".join([*lines, "}", ""])
+
+
+def _section(name: str, body: Mapping[str, object], indent: str) -> Iterable[str]:
+    yield f"{indent}{name} {{"
+    for key, value in body.items():
+        if isinstance(value, Mapping):
+            yield from _section(key, value, indent + "  ")
+        else:
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            yield f'{indent}  {key} = "{text}"'
+    yield f"{indent}}}"

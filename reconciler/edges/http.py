@@ -1,0 +1,87 @@
+"""The HTTP endpoint: /metrics, /healthz, /readyz and /status, each from what is in memory."""
+
+import logging
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from prometheus_client import CONTENT_TYPE_LATEST
+
+log = logging.getLogger(__name__)
+
+Answer = tuple[int, str, bytes]
+
+
+def plain(good: bool, text: str) -> Answer:
+    """Answer a health check: 200 or 503, and a sentence."""
+    code = HTTPStatus.OK if good else HTTPStatus.SERVICE_UNAVAILABLE
+    return code, "text/plain; charset=utf-8", text.encode() + b"\n"
+
+
+def json_answer(body: bytes) -> Answer:
+    """Answer with a JSON document."""
+    return HTTPStatus.OK, "application/json", body
+
+
+def metrics_answer(body: bytes) -> Answer:
+    """Answer with Prometheus' text format."""
+    return HTTPStatus.OK, CONTENT_TYPE_LATEST, body
+
+
+class HttpServer:
+    """Serves until stopped, each request in a thread of its own."""
+
+    def __init__(self, address: tuple[str, int], routes: dict[str, Callable[[], Answer]]) -> None:
+        self._server = _Server(address, _handler(routes))
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port that is listened on."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Serve from now on."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Close the port."""
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 32
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Note a client that went away; it is not worth a traceback on standard error."""
+        log.debug("request failed")
+
+
+def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        timeout = 10
+        server_version = "reconciler"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            route = routes.get(self.path.split("?")[0])
+            known = "try " + " ".join(routes)
+            missing = HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", known.encode() + b"\n"
+            code, content_type, body = route() if route else missing
+            self.send_response(code)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Cache-Control", "no-store")
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(body)
+
+        do_HEAD = do_GET  # noqa: N815 - the base class's name
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Scrapes are not worth a line."""
+
+    return Handler

@@ -1,0 +1,226 @@
+"""/metrics: a view of the last report, plus counters of what the loop did.
+
+Nothing is claimed that was not seen: while charon can't be reached, the series about tunnels and
+daemon are absent, except `vpn_daemon_reachable` 0. Byte counters go on across rekeys, because each
+CHILD_SA's own count is added up by difference.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from reconciler import __version__
+from reconciler.core.actions import Action, Outcome
+from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.status import ConnectionStatus, Status
+
+_LABELS = ["airport", "connection"]
+_STATES = ("up", "down", "connecting")
+_ACTIONS = tuple(kind.__name__ for kind in Action.__args__)
+
+
+class Traffic:
+    """Bytes per connection since our start, from the counters of its CHILD_SAs."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, tuple[int, int]] = {}
+        self._since = ""
+        self.totals: dict[str, tuple[int, int]] = {}
+
+    def add(self, observed: Observed, names: Iterable[str]) -> None:
+        """Add what each CHILD_SA carried since the last look; its ids are new after a restart."""
+        if observed.daemon.since != self._since:
+            self._since, self._last = observed.daemon.since, {}
+        wanted, seen = set(names), {}
+        for sa in observed.sas:
+            for child in sa.children:
+                if sa.name in wanted:
+                    count = (child.received_bytes, child.sent_bytes)
+                    before = self._last.get(child.unique_id, (0, 0))
+                    total = self.totals.get(sa.name, (0, 0))
+                    # A lower count is a child that began anew under the same id.
+                    gained = [c - b if c >= b else c for c, b in zip(count, before, strict=True)]
+                    self.totals[sa.name] = (total[0] + gained[0], total[1] + gained[1])
+                    seen[child.unique_id] = count
+        self._last = seen
+        self.totals = {name: self.totals.get(name, (0, 0)) for name in wanted}
+
+
+class Metrics:
+    """All metrics of this process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._traffic = Traffic()
+        self._status: Status | None = None
+        self._rounds = Counter(
+            "vpn_rounds", "Rounds of the loop.", ["result"], registry=self.registry
+        )
+        self._wakes = Counter(
+            "vpn_round_wakes",
+            "Reasons for which rounds were made.",
+            ["reason"],
+            registry=self.registry,
+        )
+        self._durations = Histogram(
+            "vpn_round_duration_seconds", "Time that a round took.", registry=self.registry
+        )
+        self._last_round = Gauge(
+            "vpn_last_complete_round_timestamp_seconds",
+            "When a round with charon was last complete; 0: never.",
+            registry=self.registry,
+        )
+        self._actions = Counter(
+            "vpn_actions",
+            "Actions by kind and result.",
+            ["action", "result"],
+            registry=self.registry,
+        )
+        self._loads = Counter(
+            "vpn_configuration_reads",
+            "Readings of airports.json.",
+            ["result"],
+            registry=self.registry,
+        )
+        self._status_errors = Counter(
+            "vpn_status_write_errors",
+            "Failed writings of the status file.",
+            registry=self.registry,
+        )
+        info = Gauge("vpn_build_info", "Version.", ["version"], registry=self.registry)
+        info.labels(__version__).set(1)
+        self._start_at_zero()
+        self.registry.register(_Snapshot(self))
+
+    def _start_at_zero(self) -> None:
+        for result in ("ok", "charon_unreachable", "failed"):
+            self._rounds.labels(result)
+        for result in ("ok", "invalid"):
+            self._loads.labels(result)
+        for action in _ACTIONS:
+            for result in ("accepted", "failed"):
+                self._actions.labels(action, result)
+
+    def publish(
+        self,
+        status: Status,
+        observed: Observed | Unobserved,
+        outcomes: Iterable[Outcome],
+        took_s: float,
+    ) -> None:
+        """Take over a finished round."""
+        complete = isinstance(observed, Observed)
+        self._rounds.labels("ok" if complete else "charon_unreachable").inc()
+        self._durations.observe(took_s)
+        for reason in status.reconciler.reasons:
+            self._wakes.labels(reason).inc()
+        for outcome in outcomes:
+            result = "accepted" if outcome.error is None else "failed"
+            self._actions.labels(type(outcome.action).__name__, result).inc()
+        self._loads.labels("ok" if status.configuration.valid else "invalid").inc()
+        if isinstance(observed, Observed):
+            self._last_round.set(status.timestamp)
+            self._traffic.add(observed, status.connections)
+        self._status = status
+
+    def count_failed_round(self) -> None:
+        """Count a round that ended in a bug."""
+        self._rounds.labels("failed").inc()
+
+    def count_status_error(self) -> None:
+        """Count a status file that could not be written."""
+        self._status_errors.inc()
+
+    def text(self) -> bytes:
+        """Return the exposition in Prometheus' text format."""
+        return generate_latest(self.registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield what the last status says."""
+        if self._status is None:
+            return
+        yield from _daemon(self._status)
+        yield from _configuration(self._status)
+        yield from _connections(self._status.connections)
+        if self._status.daemon.reachable:
+            yield from _traffic(self._status.connections, self._traffic.totals)
+
+
+class _Snapshot(Collector):
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterable[Metric]:
+        return self._metrics.collect()
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _daemon(status: Status) -> Iterator[Metric]:
+    daemon = status.daemon
+    yield _gauge("vpn_daemon_reachable", "1: charon answered at the last round.", daemon.reachable)
+    if not daemon.reachable:
+        return
+    yield _gauge("vpn_daemon_ike_sas", "IKE_SAs in charon.", daemon.ike_sas)
+    yield _gauge("vpn_daemon_half_open_ike_sas", "Half-open IKE_SAs.", daemon.half_open_ike_sas)
+    yield _gauge("vpn_daemon_workers_idle", "Idle worker threads.", daemon.workers_idle)
+    yield _gauge("vpn_daemon_workers", "Worker threads.", daemon.workers_total)
+    yield _gauge("vpn_daemon_queued_jobs", "Jobs that wait for a worker.", daemon.queued_jobs)
+
+
+def _configuration(status: Status) -> Iterator[Metric]:
+    found = status.configuration
+    yield _gauge("vpn_status_timestamp_seconds", "Time of the last status.", status.timestamp)
+    yield _gauge("vpn_configuration_valid", "1: airports.json has no error.", found.valid)
+    yield _gauge(
+        "vpn_configuration_last_valid_timestamp_seconds",
+        "When airports.json last had no error; 0: never.",
+        found.last_valid,
+    )
+    yield _gauge("vpn_removals_held", "Removals that wait for a yes.", len(found.removals_held))
+    airports = GaugeMetricFamily("vpn_airports", "Airports by declaration.", labels=["state"])
+    airports.add_metric(["declared"], found.airports_declared)
+    airports.add_metric(["disabled"], len(found.airports_disabled))
+    airports.add_metric(["invalid"], len(found.airports_invalid))
+    yield airports
+
+
+def _connections(connections: Mapping[str, ConnectionStatus]) -> Iterator[Metric]:
+    desired = GaugeMetricFamily("vpn_connection_desired", "1: should exist.", labels=_LABELS)
+    up = GaugeMetricFamily("vpn_connection_up", "1: covers every declared subnet.", labels=_LABELS)
+    state = GaugeMetricFamily(
+        "vpn_connection_state", "1 for the state it is in.", labels=[*_LABELS, "state"]
+    )
+    since = GaugeMetricFamily(
+        "vpn_connection_last_transition_timestamp_seconds",
+        "When the state last changed; 0: never.",
+        labels=_LABELS,
+    )
+    for connection in connections.values():
+        labels = [connection.airport_id, connection.connection_name]
+        desired.add_metric(labels, 1)
+        if connection.observed:
+            up.add_metric(labels, connection.status == "up")
+            since.add_metric(labels, connection.since)
+            for name in _STATES:
+                state.add_metric([*labels, name], connection.status == name)
+    yield from (desired, up, state, since)
+
+
+def _traffic(
+    connections: Mapping[str, ConnectionStatus], totals: Mapping[str, tuple[int, int]]
+) -> Iterator[Metric]:
+    received = CounterMetricFamily(
+        "vpn_connection_received_bytes", "Bytes from the site.", labels=_LABELS
+    )
+    sent = CounterMetricFamily("vpn_connection_sent_bytes", "Bytes to the site.", labels=_LABELS)
+    for connection in connections.values():
+        labels = [connection.airport_id, connection.connection_name]
+        total = totals.get(connection.connection_name, (0, 0))
+        received.add_metric(labels, total[0])
+        sent.add_metric(labels, total[1])
+    yield from (received, sent)

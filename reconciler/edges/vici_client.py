@@ -1,0 +1,208 @@
+"""Commands to charon over one VICI connection. Events have a connection of their own.
+
+Rules, each from a measured trap: one thread per session; no command may wait for a peer
+(`timeout=-1`); every read has a deadline, and after it the connection is dropped, because the
+stream is out of step; a streamed reply is always read to its end.
+"""
+
+import contextlib
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from vici import Session
+from vici.exception import CommandException, DeserializationException, SessionException
+
+from reconciler.core.observed import IkeSa, Observed
+from reconciler.core.render import mark_of_secret
+from reconciler.edges import vici_codec as codec
+from reconciler.errors import IkeRefused, IkeUnreachable
+
+T = TypeVar("T")
+_BROKEN = (OSError, SessionException, DeserializationException, struct.error, UnicodeDecodeError)
+
+
+class DeadlineSocket(socket.socket):
+    """A unix socket whose every read and write has a deadline, after which it is closed.
+
+    The deadline is the kernel's (SO_RCVTIMEO): the `vici` package switches Python's own time-out
+    off after the first byte. Closed, so that no later call waits a second time.
+    """
+
+    def __init__(self, path: str, deadline_s: float) -> None:
+        super().__init__(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.deadline_s = deadline_s
+        self.timed_out = False
+        timeval = struct.pack("ll", int(deadline_s), int(deadline_s % 1 * 1e6))
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
+        self.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, timeval)
+        try:
+            self.connect(path)
+        except OSError:
+            self.close()
+            raise
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        """Read, or give up for good."""
+        try:
+            return super().recv(bufsize, flags)
+        except BlockingIOError:
+            self.timed_out = True
+            self.close()
+            raise TimeoutError(f"no answer within {self.deadline_s:g} s") from None
+
+
+class ViciClient:
+    """The `Ike` port, spoken to a real charon."""
+
+    def __init__(self, path: str, deadline_s: float = 10.0) -> None:
+        self._path = path
+        self._deadline_s = deadline_s
+        self._socket: DeadlineSocket | None = None
+        self._session: Session | None = None
+        self._algorithms: frozenset[str] = frozenset()
+        self._aborted = False
+
+    def observe(self, *, deep: bool) -> Observed:
+        """Look at daemon, connections, marks and SAs in that order."""
+        return self._call(lambda session: self._observe(session, deep=deep))
+
+    def load_connection(self, name: str, settings: Mapping[str, Any]) -> None:
+        """Send `load-conn`."""
+        self._call(lambda session: session.load_conn({name: _plain(settings)}))
+
+    def unload_connection(self, name: str) -> None:
+        """Send `unload-conn`."""
+        with _ignored("not found"):
+            self._call(lambda session: session.unload_conn({"name": name}))
+
+    def load_secret(self, secret_id: str, owner: str, psk: bytes) -> None:
+        """Send `load-shared`.
+
+        The only owner is the site: with the hub's id among them every site's key opens every site.
+        """
+        message = {"id": secret_id, "type": "IKE", "data": psk, "owners": [owner]}
+        self._call(lambda session: session.load_shared(message))
+
+    def unload_secret(self, secret_id: str) -> None:
+        """Send `unload-shared`, which succeeds for unknown ids as well."""
+        self._call(lambda session: session.unload_shared({"id": secret_id}))
+
+    def start_child(self, name: str, child_name: str) -> None:
+        """Send `initiate` without waiting for the peer."""
+        self._control("initiate", {"ike": name, "child": child_name, "timeout": "-1"})
+
+    def end_child(self, unique_id: str) -> None:
+        """Send `terminate` for one CHILD_SA without waiting for the peer."""
+        with _ignored("no matching"):
+            self._control("terminate", {"child-id": unique_id, "timeout": "-1"})
+
+    def end_ike(self, unique_id: str) -> None:
+        """Send `terminate` for one IKE_SA; its DELETE is retransmitted if it gets lost."""
+        with _ignored("no matching"):
+            self._control("terminate", {"ike-id": unique_id, "timeout": "-1"})
+
+    def end_all(self, name: str) -> None:
+        """Send `terminate` by name, forced: the SAs are gone when this returns."""
+        with _ignored("no matching"):
+            self._control("terminate", {"ike": name, "force": "yes", "timeout": "-1"})
+
+    def close(self) -> None:
+        """Drop the connection; the next call makes a new one."""
+        if self._socket is not None:
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+            self._socket.close()
+        self._socket = self._session = None
+
+    def abort(self) -> None:
+        """Give up for good, from any thread: calls in progress and to come fail at once."""
+        self._aborted = True
+        self.close()
+
+    def _control(self, command: str, message: Mapping[str, str]) -> None:
+        self._call(
+            lambda session: [*session.streamed_request(command, "control-log", dict(message))]
+        )
+
+    def _observe(self, session: Session, *, deep: bool) -> Observed:
+        daemon = codec.daemon(session.version(), session.stats())
+        if not self._algorithms:
+            self._algorithms = codec.algorithms(session.get_algorithms())
+        secret_ids = frozenset(codec.texts(session.get_shared(), "keys"))
+        return Observed(
+            daemon=daemon,
+            connections=_connections(session, secret_ids, deep=deep),
+            secret_ids=secret_ids,
+            sas=_sas(session),
+            algorithms=self._algorithms,
+        )
+
+    def _call(self, request: Callable[[Session], T]) -> T:
+        try:
+            return request(self._connected())
+        except CommandException as error:
+            raise IkeRefused(str(error).removeprefix("Command failed: ")) from error
+        except _BROKEN as error:
+            late = self._socket is not None and self._socket.timed_out
+            self.close()
+            reason = f"no answer within {self._deadline_s:g} s" if late else str(error)
+            raise IkeUnreachable(f"VICI at {self._path}: {reason}") from error
+
+    def _connected(self) -> Session:
+        if self._aborted:
+            raise IkeUnreachable("stopping")
+        if self._session is None:
+            self._socket = DeadlineSocket(self._path, self._deadline_s)
+            self._session = Session(self._socket)
+            self._algorithms = frozenset()
+        return self._session
+
+
+def _connections(
+    session: Session, secret_ids: frozenset[str], *, deep: bool
+) -> dict[str, frozenset[str] | None]:
+    """Name the connections; ask for the children only where no mark vouches for them."""
+    if deep:
+        return _listed(session, {})
+    names = codec.texts(session.get_conns(), "conns")
+    marked = {found[0] for id_ in secret_ids if (found := mark_of_secret(id_)) is not None}
+    return {
+        name: None if name in marked else _listed(session, {"ike": name}).get(name)
+        for name in names
+    }
+
+
+def _listed(session: Session, criteria: Mapping[str, str]) -> dict[str, frozenset[str] | None]:
+    return {
+        name: codec.child_names(message)
+        for event in [*session.list_conns(dict(criteria))]
+        for name, message in event.items()
+    }
+
+
+def _sas(session: Session) -> tuple[IkeSa, ...]:
+    """List every SA, waiting for busy ones: `noblock` would skip them as if they were gone."""
+    return tuple(
+        codec.ike_sa(name, message)
+        for event in [*session.list_sas()]
+        for name, message in event.items()
+    )
+
+
+def _plain(value: object) -> Any:
+    """Copy into the only types that the wire knows: dict, list, text and bytes."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+
+
+@contextlib.contextmanager
+def _ignored(words: str) -> Any:
+    """Take "it is not there" for success where the aim was that it be gone."""
+    try:
+        yield
+    except IkeRefused as error:
+        if words not in str(error):
+            raise

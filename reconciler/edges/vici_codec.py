@@ -1,0 +1,108 @@
+"""Pure translation of VICI's messages into values. Knows no socket.
+
+Field names: strongSwan's vici/README.md and what charon 6.0 was seen to send.
+"""
+
+from collections.abc import Iterable, Mapping
+from ipaddress import ip_network
+from typing import Any
+
+from reconciler.core.model import IpNetwork
+from reconciler.core.observed import ChildSa, Daemon, IkeSa
+
+Raw = Mapping[str, Any]
+
+
+def text(message: Raw, key: str, default: str = "") -> str:
+    """Read one value as text; charon's values are bytes of any kind."""
+    value = message.get(key, default)
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
+def number(message: Raw, key: str) -> int:
+    """Read one value as a whole number, 0 if it is absent or none."""
+    value = text(message, key)
+    return int(value) if value.isascii() and value.isdecimal() else 0
+
+
+def section(message: Raw, key: str) -> Raw:
+    """Read one section, empty if absent."""
+    value = message.get(key)
+    return value if isinstance(value, Mapping) else {}
+
+
+def texts(message: Raw, key: str) -> tuple[str, ...]:
+    """Read one list as texts."""
+    value = message.get(key)
+    if not isinstance(value, list):
+        return ()
+    return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in value)
+
+
+def daemon(version: Raw, stats: Raw) -> Daemon:
+    """Translate `version` and `stats`."""
+    workers, sas = section(stats, "workers"), section(stats, "ikesas")
+    queues = section(stats, "queues")
+    userspace = "kernel-libipsec" in texts(stats, "plugins")
+    return Daemon(
+        version=text(version, "version"),
+        since=text(section(stats, "uptime"), "since"),
+        data_plane="userspace" if userspace else "kernel",
+        workers_total=number(workers, "total"),
+        workers_idle=number(workers, "idle"),
+        queued_jobs=sum(number(queues, key) for key in queues),
+        ike_sas=number(sas, "total"),
+        half_open_ike_sas=number(sas, "half-open"),
+    )
+
+
+def ike_sa(name: str, message: Raw) -> IkeSa:
+    """Translate one IKE_SA of `list-sa`."""
+    children = section(message, "child-sas")
+    return IkeSa(
+        name=name,
+        unique_id=text(message, "uniqueid", "0"),
+        state=text(message, "state"),
+        remote_host=text(message, "remote-host"),
+        remote_port=number(message, "remote-port"),
+        remote_id=text(message, "remote-id"),
+        initiator=text(message, "initiator") == "yes",
+        established_s=number(message, "established"),
+        children=tuple(_child_sa(section(children, key)) for key in children),
+    )
+
+
+def _child_sa(message: Raw) -> ChildSa:
+    return ChildSa(
+        name=text(message, "name"),
+        unique_id=text(message, "uniqueid", "0"),
+        state=text(message, "state"),
+        local_subnets=_subnets(texts(message, "local-ts")),
+        remote_subnets=_subnets(texts(message, "remote-ts")),
+        received_bytes=number(message, "bytes-in"),
+        sent_bytes=number(message, "bytes-out"),
+        received_packets=number(message, "packets-in"),
+        sent_packets=number(message, "packets-out"),
+        installed_s=number(message, "install-time"),
+    )
+
+
+def _subnets(selectors: Iterable[str]) -> tuple[IpNetwork, ...]:
+    """Keep the selectors that are whole subnets; one limited to a port covers none."""
+    found = []
+    for selector in selectors:
+        try:
+            found.append(ip_network(selector))
+        except ValueError:
+            continue
+    return tuple(found)
+
+
+def child_names(message: Raw) -> frozenset[str]:
+    """Read the names of the children of one connection of `list-conn`."""
+    return frozenset(section(message, "children"))
+
+
+def algorithms(message: Raw) -> frozenset[str]:
+    """Read all algorithm names of `get-algorithms`, whatever their kind."""
+    return frozenset(name for kind in message for name in section(message, kind))

@@ -1,0 +1,33 @@
+"""What can go wrong outside, as few kinds as there are answers.
+
+ReconcilerError
+├── ManifestError    airports.json can't be read: the last good one stays
+├── IkeUnreachable   charon can't be asked: nothing is planned
+├── IkeRefused       charon said no to one request: that action failed, others go on
+├── StatusError      the status file can't be read or written
+└── StateError       the state volume can't be read or written
+"""
+
+
+class ReconcilerError(Exception):
+    """The base of all of them."""
+
+
+class ManifestError(ReconcilerError):
+    """airports.json can't be read as JSON."""
+
+
+class IkeUnreachable(ReconcilerError):  # noqa: N818 - says what it is
+    """charon does not answer."""
+
+
+class IkeRefused(ReconcilerError):  # noqa: N818 - says what it is
+    """charon answered no."""
+
+
+class StatusError(ReconcilerError):
+    """The status file can't be read or written."""
+
+
+class StateError(ReconcilerError):
+    """The state volume can't be read or written."""

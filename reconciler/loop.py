@@ -1,0 +1,151 @@
+"""The loop: wait for a reason, make a round, tell about it; survive what fails and say so."""
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from reconciler.core.backoff import delay_s
+from reconciler.core.status import Status
+from reconciler.edges import http
+from reconciler.edges.metrics import Metrics
+from reconciler.edges.status_file import read_status
+from reconciler.errors import StatusError
+from reconciler.report import Memory
+from reconciler.round import Report, run_round
+from reconciler.wakes import Wakes
+from reconciler.world import World
+
+log = logging.getLogger(__name__)
+# The timer fires early enough that a status is never older than the resync interval.
+_TIMER_SHARE = 0.8
+_LONGEST_PAUSE_S = 60.0
+
+
+def recall(status_file: Path) -> Memory:
+    """Take times of transitions over from the last status file, if there is a usable one."""
+    try:
+        status = read_status(status_file)
+    except StatusError as error:
+        log.info("no earlier status", extra={"fields": {"cause": str(error)}})
+        return Memory()
+    return Memory(
+        previous={name: c for name, c in status.connections.items() if c.observed},
+        daemon_since=status.daemon.running_since,
+        last_valid=status.configuration.last_valid,
+    )
+
+
+class Health:
+    """What /healthz and /readyz answer. Set by the loop, read by the HTTP threads."""
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._last_turn_s = time.monotonic()
+        self._failure = ""
+        self._ready = False
+
+    def turned(self, *, complete: bool) -> None:
+        """Note that a round ended; `complete`: charon was asked and did answer."""
+        self._last_turn_s = time.monotonic()
+        self._failure = ""
+        self._ready = self._ready or complete
+
+    def failed(self, error: Exception) -> None:
+        """Note that a round ended in a bug."""
+        self._failure = f"the last round failed: {type(error).__name__}"
+
+    def healthy(self) -> http.Answer:
+        """200 while the loop turns."""
+        age_s = time.monotonic() - self._last_turn_s
+        if self._failure:
+            return http.plain(False, self._failure)
+        if age_s > self._patience_s:
+            return http.plain(False, f"no round ended for {age_s:.0f} s")
+        return http.plain(True, "the loop turns")
+
+    def ready(self) -> http.Answer:
+        """200 once a complete round with charon was made."""
+        text = "a round with charon was made" if self._ready else "no round with charon yet"
+        return http.plain(self._ready, text)
+
+
+class Loop:
+    """Makes rounds until it is stopped; tunnels stay up when it ends."""
+
+    def __init__(
+        self, world: World, wakes: Wakes, metrics: Metrics, stopping: threading.Event
+    ) -> None:
+        self._world = world
+        self._wakes = wakes
+        self._metrics = metrics
+        self._stopping = stopping
+        self._status: Status | None = None
+        self._told: tuple[object, ...] = ()
+        self.health = Health(patience_s=3 * world.settings.resync_seconds)
+
+    def status_answer(self) -> http.Answer:
+        """Serve /status from memory, so a full disk does not hide it."""
+        if self._status is None:
+            return http.plain(False, "no round was made yet")
+        return http.json_answer(self._status.model_dump_json().encode())
+
+    def run(self) -> None:
+        """Make rounds until stopped."""
+        memory, reasons, failed = recall(self._world.settings.status_file), frozenset({"start"}), 0
+        while True:
+            last = self._stopping.is_set()
+            pause_s = self._world.settings.resync_seconds * _TIMER_SHARE
+            try:
+                memory, report = run_round(self._world, memory, reasons)
+                self._publish(report)
+                failed = 0
+                pause_s = 0.0 if report.more else self._until_due(memory, pause_s)
+            except Exception as error:
+                failed += 1
+                log.exception("round failed")
+                self.health.failed(error)
+                self._metrics.count_failed_round()
+                pause_s = min(delay_s(failed, 0.5), _LONGEST_PAUSE_S)
+            if last:
+                return
+            if failed:
+                # Events must not turn a failing loop into a busy one.
+                self._stopping.wait(pause_s)
+                pause_s = 0.0
+            reasons = self._wakes.wait(pause_s)
+
+    def _until_due(self, memory: Memory, pause_s: float) -> float:
+        due = [attempts.next_s for attempts in memory.attempts.values()]
+        return min([pause_s, *(at - self._world.clock.monotonic_s() for at in due)])
+
+    def _publish(self, report: Report) -> None:
+        status = report.status
+        self._metrics.publish(status, report.observed, report.outcomes, report.took_s)
+        if not report.status_written:
+            self._metrics.count_status_error()
+        self.health.turned(complete=status.daemon.reachable)
+        self._tell(status)
+        self._status = status
+
+    def _tell(self, status: Status) -> None:
+        """Log what is wrong when it changes, not every round."""
+        faults = status.configuration.faults
+        now_told = (faults, status.daemon.reachable, status.configuration.removals_held)
+        if now_told == self._told:
+            return
+        self._told = now_told
+        for fault in faults:
+            level = logging.ERROR if fault.severity == "error" else logging.WARNING
+            fields = {"path": fault.path, "fault": fault.message}
+            log.log(level, "configuration fault", extra={"fields": fields})
+        if status.configuration.removals_held:
+            held = ", ".join(status.configuration.removals_held)
+            log.warning("removals held", extra={"fields": {"airports": held}})
+        if not status.daemon.reachable:
+            log.error("charon unreachable", extra={"fields": {"cause": status.daemon.error}})
+        elif not faults:
+            log.info(
+                "configuration in force",
+                extra={"fields": {"airports": status.configuration.airports_declared}},
+            )

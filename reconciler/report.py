@@ -1,0 +1,143 @@
+"""What is said about a round: from values and a clock to the status document."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from reconciler import __version__
+from reconciler.core.actions import Action, Outcome
+from reconciler.core.backoff import Attempts
+from reconciler.core.check import Decision
+from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.render import Connection
+from reconciler.core.status import (
+    ConfigurationStatus,
+    ConnectionStatus,
+    DaemonStatus,
+    FaultStatus,
+    Hints,
+    LoopStatus,
+    Status,
+    summarise_connections,
+)
+from reconciler.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one round hands to the next. Everything here can be lost without harm to a tunnel.
+
+    Attributes:
+        previous: the last statuses that were really observed, by connection name.
+        failures: charon's own words about the last failed attempt, by connection name.
+        last_valid: when airports.json last had no error, unix seconds.
+
+    """
+
+    rounds: int = 0
+    previous: Mapping[str, ConnectionStatus] = field(default_factory=dict)
+    daemon_since: str = ""
+    attempts: Mapping[str, Attempts] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    last_valid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was read and seen, and what follows from it, before anything is done."""
+
+    decision: Decision
+    desired: Mapping[str, Connection]
+    observed: Observed | Unobserved
+    planned: tuple[Action, ...]
+    accepted_before: Mapping[str, object] = field(repr=False)
+    errors: tuple[str, ...] = ()
+
+
+def make_status(
+    world: World,
+    memory: Memory,
+    seen: Look,
+    observed: Observed | Unobserved,
+    reasons: tuple[str, ...],
+    outcomes: Iterable[Outcome],
+    errors: Iterable[str],
+) -> Status:
+    """Put the whole document together."""
+    now = world.clock.now()
+    return Status(
+        timestamp=now,
+        connections=summarise_connections(
+            seen.desired, seen.decision, observed, memory.previous, _hints(world, memory, now), now
+        ),
+        daemon=_daemon_status(observed),
+        container=world.observe_container(),
+        configuration=_configuration_status(world, seen.decision, memory, now),
+        reconciler=LoopStatus(
+            version=__version__,
+            round=memory.rounds + 1,
+            reasons=reasons,
+            actions=tuple(describe(outcome) for outcome in outcomes),
+            errors=tuple(errors),
+        ),
+    )
+
+
+def _hints(world: World, memory: Memory, now: int) -> dict[str, Hints]:
+    elapsed_s = world.clock.monotonic_s()
+    names = memory.failures.keys() | memory.attempts.keys()
+    hints = {}
+    for name in names:
+        attempts = memory.attempts.get(name)
+        due = now + max(0, round(attempts.next_s - elapsed_s)) if attempts else 0
+        hints[name] = Hints(memory.failures.get(name, ""), due)
+    return hints
+
+
+def _daemon_status(observed: Observed | Unobserved) -> DaemonStatus:
+    if isinstance(observed, Unobserved):
+        return DaemonStatus(reachable=False, error=observed.reason)
+    daemon = observed.daemon
+    return DaemonStatus(
+        reachable=True,
+        version=daemon.version,
+        running_since=daemon.since,
+        data_plane=daemon.data_plane,
+        workers_idle=daemon.workers_idle,
+        workers_total=daemon.workers_total,
+        queued_jobs=daemon.queued_jobs,
+        ike_sas=daemon.ike_sas,
+        half_open_ike_sas=daemon.half_open_ike_sas,
+    )
+
+
+def _configuration_status(
+    world: World, decision: Decision, memory: Memory, now: int
+) -> ConfigurationStatus:
+    faults = [*decision.faults, *world.mount_faults()]
+    valid = decision.readable and not decision.errors
+    return ConfigurationStatus(
+        path=str(world.settings.config_path),
+        valid=valid,
+        last_read=now,
+        last_valid=now if valid else memory.last_valid,
+        airports_declared=len(decision.sites),
+        airports_invalid=tuple(sorted(decision.invalid)),
+        airports_disabled=decision.disabled,
+        removals_held=decision.held,
+        faults=tuple(
+            FaultStatus(
+                path=fault.path,
+                message=fault.message,
+                severity=fault.severity.value,
+                airport_id=fault.airport_id,
+            )
+            for fault in faults
+        ),
+    )
+
+
+def describe(outcome: Outcome) -> str:
+    """One line for people: what was done to which connection, why, and how it went."""
+    action = outcome.action
+    line = f"{type(action).__name__} {action.name}: {action.cause}"
+    return line if outcome.error is None else f"{line} (failed: {outcome.error})"

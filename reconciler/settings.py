@@ -1,0 +1,101 @@
+"""Settings by environment; each is also a flag of the command line."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from reconciler.core.model import check_identity
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that differs between one installation and another."""
+
+    config_path: Path = Path("/config/airports.json")
+    status_file: Path = Path("/cache/vpn-status.json")
+    state_dir: Path = Path("/var/lib/reconciler")
+    swanctl_file: Path = Path("/etc/vpn/swanctl.conf")
+    vici_socket: Path = Path("/run/vici/charon.vici")
+    hub_id: str = "vpn.aviationwx.org"
+    charon_container: str = "gateway"
+    docker_host: str = ""
+    listen: str = "127.0.0.1:9580"
+    resync_seconds: float = 30.0
+    dpd_delay_seconds: int = 20
+    log_format: str = "auto"
+    log_level: str = "info"
+
+    @property
+    def listen_address(self) -> tuple[str, int]:
+        """Host and port of the HTTP endpoint."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port)
+
+
+HELP = {
+    "config_path": "airports.json",
+    "status_file": "status document for the web page",
+    "state_dir": "directory of what must survive a restart",
+    "swanctl_file": "copy of the connections that charon loads at its own start",
+    "vici_socket": "charon's control socket",
+    "hub_id": "IKE identity of the hub",
+    "charon_container": "name of the container that holds charon",
+    "docker_host": "Docker API to look at that container; empty: don't look",
+    "listen": "host:port of /metrics, /healthz, /readyz and /status",
+    "resync_seconds": "the status is never older than this; 5 to 300",
+    "dpd_delay_seconds": "silence after which a site is asked for a sign of life; 10 to 30",
+    "log_format": "json, text, or auto: text on a terminal",
+    "log_level": "debug, info, warning or error",
+}
+
+
+class SettingsError(ValueError):
+    """A setting is wrong; the text names it and says what would be right."""
+
+
+def read_settings(environment: Mapping[str, str], flags: Mapping[str, Any]) -> Settings:
+    """Merge defaults, environment and flags, the later ones winning. Raises SettingsError."""
+    values: dict[str, Any] = {}
+    for field in fields(Settings):
+        text = flags.get(field.name)
+        if text is None:
+            text = environment.get(field.name.upper())
+        if text is not None:
+            values[field.name] = _convert(field.name, str(text))
+    settings = Settings(**values)
+    _check(settings)
+    return settings
+
+
+def _convert(name: str, text: str) -> object:
+    default = getattr(Settings(), name)
+    try:
+        return type(default)(text) if not isinstance(default, Path) else Path(text)
+    except ValueError as error:
+        raise SettingsError(f"{name.upper()}={text!r}: is not a number") from error
+
+
+def _check(settings: Settings) -> None:
+    checks = {
+        "RESYNC_SECONDS": (5 <= settings.resync_seconds <= 300, "write 5 to 300"),
+        "DPD_DELAY_SECONDS": (10 <= settings.dpd_delay_seconds <= 30, "write 10 to 30"),
+        "LOG_FORMAT": (settings.log_format in {"json", "text", "auto"}, "write json, text or auto"),
+        "LOG_LEVEL": (
+            settings.log_level.lower() in {"debug", "info", "warning", "error"},
+            "write debug, info, warning or error",
+        ),
+        "LISTEN": (_is_address(settings.listen), "write host:port, like 127.0.0.1:9580"),
+    }
+    for name, (right, hint) in checks.items():
+        if not right:
+            raise SettingsError(f"{name}={getattr(settings, name.lower())}: {hint}")
+    try:
+        check_identity(settings.hub_id)
+    except ValueError as error:
+        raise SettingsError(f"HUB_ID: {error}") from error
+
+
+def _is_address(text: str) -> bool:
+    host, _, port = text.rpartition(":")
+    return bool(host) and port.isascii() and port.isdecimal() and 0 < int(port) < 65536

@@ -1,0 +1,39 @@
+"""Put the real edges together."""
+
+from pathlib import Path
+
+from reconciler.core.check import Fault, Severity
+from reconciler.edges.containers import Containers
+from reconciler.edges.hub_networks import read_hub_networks
+from reconciler.edges.manifest import mounted_as_file, read_document
+from reconciler.edges.state import State
+from reconciler.edges.status_file import write_status
+from reconciler.edges.vici_client import ViciClient
+from reconciler.settings import Settings
+from reconciler.world import Failures, World
+
+
+def real_world(settings: Settings, failures: Failures | None = None) -> World:
+    """Return the ports of a round, all real."""
+    containers = Containers(settings.docker_host, settings.charon_container)
+    return World(
+        settings=settings,
+        ike=ViciClient(str(settings.vici_socket)),
+        state=State(settings.state_dir, settings.swanctl_file),
+        read_document=lambda: read_document(settings.config_path),
+        write_status=lambda status: write_status(settings.status_file, status),
+        read_hub_networks=read_hub_networks,
+        observe_container=containers.observe,
+        mount_faults=lambda: _mount_faults(settings.config_path),
+        take_failures=failures.take if failures else dict,
+    )
+
+
+def _mount_faults(path: Path) -> tuple[Fault, ...]:
+    if not mounted_as_file(path):
+        return ()
+    message = (
+        "is mounted as a single file, which goes stale when the file is replaced by rename; "
+        "mount its directory instead"
+    )
+    return (Fault(path.name, message, severity=Severity.WARNING),)

@@ -1,0 +1,323 @@
+"""diff() is pure: values in, values out. The fake carries actions out, so convergence is proved."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import product
+
+import pytest
+
+from reconciler.act import act
+from reconciler.core.actions import (
+    DropSecret,
+    EndChild,
+    EndIke,
+    Load,
+    Remove,
+    StartChild,
+    impact,
+)
+from reconciler.core.diff import diff
+from reconciler.core.render import Connection
+from tests.builders import connection, connections, vpn
+from tests.fake_ike import FakeIke, Killed
+
+KSPB = connection()
+EDITS = {
+    "selectors": connection(remote_subnet="192.168.2.0/24"),
+    "lifetime": connection(lifetime=7200),
+    "key": connection(psk="another-good-pre-shared-key"),
+    "identity": connection(remote_id="other.remote"),
+    "address": connection(remote_address="198.51.100.7"),
+    "proposal": connection(dh_group=15),
+}
+
+
+def loaded(ike: FakeIke, *wanted: Connection) -> FakeIke:
+    for one in wanted:
+        ike.load_connection(one.name, one.settings)
+        ike.load_secret(one.secret_id, one.remote_id, one.psk)
+    ike.requests.clear()
+    return ike
+
+
+def up(ike: FakeIke, *wanted: Connection) -> FakeIke:
+    loaded(ike, *wanted)
+    for one in wanted:
+        ike.dial_in(one.name)
+    return ike
+
+
+def plan(ike: FakeIke, *desired: Connection, deep: bool = True, failed: int = 0) -> list[object]:
+    failures = {one.name: failed for one in desired}
+    return list(diff({one.name: one for one in desired}, ike.observe(deep=deep), failures))
+
+
+def carry_out(ike: FakeIke, *desired: Connection) -> None:
+    for action in diff({one.name: one for one in desired}, ike.observe(deep=True)):
+        assert act(action, ike).error is None
+
+
+def test_what_is_in_sync_is_left_alone() -> None:
+    assert plan(up(FakeIke(), KSPB), KSPB) == []
+    assert plan(loaded(FakeIke(), KSPB), KSPB) == []
+
+
+def test_what_charon_loaded_from_the_file_by_itself_is_in_sync() -> None:
+    ike = FakeIke()
+    ike.load_connection(KSPB.name, KSPB.settings)
+    ike.load_secret(KSPB.file_secret_id, KSPB.remote_id, KSPB.psk)
+    assert plan(ike, KSPB) == []
+
+
+def test_a_missing_connection_is_loaded() -> None:
+    assert plan(FakeIke(), KSPB) == [Load(KSPB, "not loaded")]
+
+
+def test_a_half_done_load_is_completed_and_not_taken_for_somebody_elses() -> None:
+    ike = FakeIke()
+    ike.load_connection(KSPB.name, KSPB.settings)
+    assert plan(ike, KSPB) == [Load(KSPB, "only half loaded")]
+    assert plan(ike, KSPB, deep=False) == [Load(KSPB, "only half loaded")]
+
+
+def test_a_connection_unloaded_by_hand_comes_back() -> None:
+    ike = loaded(FakeIke(), KSPB)
+    ike.unload_connection(KSPB.name)
+    assert plan(ike, KSPB) == [Load(KSPB, "unloaded behind our back")]
+
+
+def test_a_connection_edited_by_hand_is_loaded_again() -> None:
+    ike = loaded(FakeIke(), KSPB)
+    ike.load_connection(KSPB.name, {"children": {"net": {}}, "remote_addrs": ["%any"]})
+    assert plan(ike, KSPB) == [Load(KSPB, "edited behind our back")]
+
+
+def test_an_undeclared_connection_of_ours_is_removed_with_its_secrets() -> None:
+    ike = up(FakeIke(), KSPB)
+    assert plan(ike) == [Remove(KSPB.name, (KSPB.secret_id,), "no longer declared")]
+    carry_out(ike)
+    assert (ike.connections, ike.secrets, ike.sas) == ({}, {}, [])
+
+
+@pytest.mark.parametrize("desired", [[], [KSPB]], ids=["undeclared", "declared"])
+def test_a_connection_of_somebody_else_is_never_touched(desired: list[Connection]) -> None:
+    ike = FakeIke()
+    ike.load_connection(KSPB.name, {"children": {"net": {"local_ts": [], "remote_ts": []}}})
+    ike.load_secret("their-secret", "x", b"x")
+    ike.dial_in(KSPB.name)
+    assert plan(ike, *desired) == []
+    assert plan(ike, *desired, deep=False) == []
+
+
+def test_removals_come_first_so_that_names_and_subnets_are_free() -> None:
+    renamed = connections(kspb=vpn(connection_name="aaa"))["aaa"]
+    kinds = [type(action) for action in plan(up(FakeIke(), KSPB), renamed)]
+    assert kinds == [Remove, Load]
+
+
+def test_a_changed_key_reloads_and_cuts_only_that_site() -> None:
+    other = connection(9, "kczk")
+    ike = up(FakeIke(), KSPB, other)
+    edited = EDITS["key"]
+    actions = plan(ike, edited, other)
+    assert [type(action) for action in actions] == [Load, EndIke]
+    assert {action.name for action in actions} == {KSPB.name}  # type: ignore[attr-defined]
+    assert actions[0] == Load(edited, "declaration changed: IKE settings or key", (KSPB.secret_id,))
+
+
+def test_changed_selectors_are_made_before_the_old_ones_are_broken() -> None:
+    ike, edited = up(FakeIke(), KSPB), EDITS["selectors"]
+    assert [type(action) for action in plan(ike, edited)] == [Load, StartChild]
+    carry_out(ike, edited)
+    old = ike.sas[0].children[0]
+    assert plan(ike, edited) == [
+        EndChild(KSPB.name, old.unique_id, "a CHILD_SA with the new settings is up")
+    ]
+
+
+def test_a_site_that_refuses_the_new_selectors_is_cut_at_the_second_try() -> None:
+    ike, edited = up(FakeIke(refuses_new_children={KSPB.name}), KSPB), EDITS["selectors"]
+    carry_out(ike, edited)
+    assert [type(action) for action in plan(ike, edited)] == [StartChild]
+    assert [type(action) for action in plan(ike, edited, failed=1)] == [EndIke]
+
+
+def test_another_proposal_of_another_airport_touches_no_running_sa() -> None:
+    both = connections(kspb=vpn(1), kczk=vpn(2, dh_group=15))
+    ike = up(FakeIke(), KSPB)
+    actions = plan(ike, *both.values())
+    assert [type(action) for action in actions] == [Load, Load]
+    assert actions[1].cause == "declaration changed: the hub's proposal list"  # type: ignore[attr-defined]
+
+
+def test_selectors_that_change_after_the_hubs_list_did_are_not_tried_in_place() -> None:
+    """Charon can't start a child over an IKE_SA that was built on another list."""
+    ike = up(FakeIke(), KSPB)
+    first = connections(kspb=vpn(1), kczk=vpn(2, dh_group=15))
+    carry_out(ike, *first.values())
+    second = connections(kspb=vpn(7), kczk=vpn(2, dh_group=15))
+    kinds = [type(a) for a in plan(ike, *second.values()) if a.name == KSPB.name]  # type: ignore[attr-defined]
+    assert kinds == [Load, EndIke]
+
+
+@pytest.mark.parametrize(("age_s", "expected"), [(4, []), (5, [StartChild])])
+def test_a_missing_child_is_asked_for_once_the_site_had_time(
+    age_s: int, expected: list[type]
+) -> None:
+    ike = up(FakeIke(), KSPB)
+    ike.sas = [replace(ike.sas[0], children=(), established_s=age_s)]
+    assert [type(action) for action in plan(ike, KSPB)] == expected
+
+
+def test_a_site_with_a_declared_address_is_dialled_one_attempt_at_a_time() -> None:
+    declared = EDITS["address"]
+    ike = loaded(FakeIke(), declared)
+    assert [type(action) for action in plan(ike, declared)] == [StartChild]
+    ike.dial_in(declared.name)
+    ike.sas = [replace(ike.sas[0], state="CONNECTING", children=())]
+    assert plan(ike, declared) == []
+
+
+def test_older_duplicates_end_once_the_newest_has_settled() -> None:
+    ike = up(FakeIke(), KSPB)
+    ike.dial_in(KSPB.name, established_s=3)
+    assert plan(ike, KSPB) == []
+    ike.sas[1] = replace(ike.sas[1], established_s=11)
+    assert plan(ike, KSPB) == [
+        EndIke(KSPB.name, ike.sas[0].unique_id, "replaced by a newer IKE_SA")
+    ]
+
+
+def test_a_secret_under_an_older_mark_is_dropped() -> None:
+    ike = loaded(FakeIke(), KSPB)
+    ike.load_secret(EDITS["key"].secret_id, "kspb.remote", b"old")
+    assert plan(ike, KSPB) == [
+        DropSecret(KSPB.name, EDITS["key"].secret_id, "a second secret was left over")
+    ]
+
+
+def test_a_leftover_sa_of_ours_is_ended_and_a_foreign_one_is_not() -> None:
+    ike = up(FakeIke(), KSPB)
+    ike.connections, ike.secrets = {}, {}
+    assert [type(action) for action in plan(ike)] == [EndIke]
+    child = replace(ike.sas[0].children[0], name="net")
+    ike.sas = [replace(ike.sas[0], children=(child,))]
+    assert plan(ike) == []
+
+
+def test_the_plan_does_not_depend_on_the_order_of_the_input() -> None:
+    many = connections(**{f"k{n:03d}": vpn(n) for n in range(20)})
+    ike = loaded(FakeIke(), *list(many.values())[5:15])
+    shuffled = dict(sorted(many.items(), key=lambda item: item[0][::-1]))
+    assert diff(many, ike.observe(deep=True)) == diff(shuffled, ike.observe(deep=True))
+
+
+def test_every_action_says_who_loses_packets() -> None:
+    assert "kspb_vpn loses its tunnel" in impact(Remove("kspb_vpn", (), ""))
+    assert "kspb_vpn is cut" in impact(EndIke("kspb_vpn", "1", ""))
+    for action in (Load(KSPB, ""), StartChild("a", "b", ""), EndChild("a", "1", "")):
+        assert impact(action).startswith("nobody")
+
+
+# Every combination of declared, loaded, mark, running SA: after some rounds the plan is empty.
+
+DECLARED = [None, KSPB, *EDITS.values()]
+
+
+def whole(ike: FakeIke) -> None:
+    up(ike, KSPB)
+
+
+def without_sa(ike: FakeIke) -> None:
+    loaded(ike, KSPB)
+
+
+def connection_only(ike: FakeIke) -> None:
+    ike.load_connection(KSPB.name, KSPB.settings)
+
+
+def secret_only(ike: FakeIke) -> None:
+    ike.load_secret(KSPB.secret_id, KSPB.remote_id, KSPB.psk)
+
+
+def file_secret_only(ike: FakeIke) -> None:
+    ike.load_secret(KSPB.file_secret_id, KSPB.remote_id, KSPB.psk)
+
+
+def two_secrets(ike: FakeIke) -> None:
+    up(ike, KSPB)
+    ike.load_secret(EDITS["key"].secret_id, KSPB.remote_id, b"")
+
+
+def two_sas(ike: FakeIke) -> None:
+    up(ike, KSPB).dial_in(KSPB.name)
+
+
+def childless_sa(ike: FakeIke) -> None:
+    up(ike, KSPB)
+    ike.sas = [replace(ike.sas[0], children=())]
+
+
+def sa_only(ike: FakeIke) -> None:
+    up(ike, KSPB)
+    ike.connections, ike.secrets = {}, {}
+
+
+LOADED: list[Callable[[FakeIke], None]] = [
+    lambda ike: None,
+    whole,
+    without_sa,
+    connection_only,
+    secret_only,
+    file_secret_only,
+    two_secrets,
+    two_sas,
+    childless_sa,
+    sa_only,
+]
+
+
+def settle(ike: FakeIke, desired: list[Connection]) -> None:
+    """Make rounds until nothing is left to do; five are plenty."""
+    for _ in range(5):
+        for action in diff({c.name: c for c in desired}, ike.observe(deep=True), {KSPB.name: 0}):
+            act(action, ike)
+
+
+def assert_as_declared(ike: FakeIke, desired: list[Connection]) -> None:
+    assert set(ike.connections) == {c.name for c in desired}
+    assert {owner for owner, _ in ike.secrets.values()} == {c.remote_id for c in desired}
+    assert len(ike.secrets) == len(desired)
+    for sa in ike.sas:
+        assert [child.name for child in sa.children] == [desired[0].child_name] or (
+            desired[0].mark.hub != KSPB.mark.hub
+        )
+
+
+@pytest.mark.parametrize(("want", "have"), [*product(DECLARED, LOADED)])
+def test_from_every_state_the_plan_becomes_empty(
+    want: Connection | None, have: Callable[[FakeIke], None]
+) -> None:
+    ike = FakeIke()
+    have(ike)
+    desired = [want] if want else []
+    settle(ike, desired)
+    assert plan(ike, *desired) == []
+    assert_as_declared(ike, desired)
+
+
+@pytest.mark.parametrize("kill_after", range(1, 7))
+@pytest.mark.parametrize(("want", "have"), [*product(DECLARED, LOADED)])
+def test_killed_after_any_request_a_successor_completes_the_work(
+    want: Connection | None, have: Callable[[FakeIke], None], kill_after: int
+) -> None:
+    ike = FakeIke()
+    have(ike)
+    desired = [want] if want else []
+    ike.kill_after = kill_after
+    try:
+        settle(ike, desired)
+    except Killed:
+        settle(ike, desired)
+    assert plan(ike, *desired) == []
+    assert_as_declared(ike, desired)

@@ -1,0 +1,164 @@
+"""A charon made of values, for tests that need speed or faults.
+
+Held to the real one by tests/contract.py, which runs the same sentences against both.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from ipaddress import ip_network
+from typing import Any
+
+from reconciler.core.observed import ChildSa, Daemon, IkeSa, Observed
+from reconciler.core.render import mark_of_secret
+from reconciler.errors import IkeRefused, IkeUnreachable
+
+ALGORITHMS = frozenset(
+    {"AES_CBC", "AES_GCM_16", "HMAC_SHA2_256_128", "PRF_HMAC_SHA2_256", "PRF_HMAC_SHA2_384"}
+    | {"MODP_2048", "MODP_3072", "ECP_256", "ECP_384", "CURVE_25519"}
+)
+
+
+class Killed(BaseException):
+    """We were killed right after this request: nothing that follows happens."""
+
+
+@dataclass
+class FakeIke:
+    """charon's tables, changed by requests as charon changes its own.
+
+    `faults`: one-shot errors by method name. `kill_after`: raise Killed after so many requests.
+    `refuses_new_children`: sites that answer TS_UNACCEPTABLE to a CHILD_SA that the hub asks for.
+    """
+
+    connections: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    secrets: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    sas: list[IkeSa] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    faults: dict[str, Exception] = field(default_factory=dict)
+    refuses_new_children: set[str] = field(default_factory=set)
+    kill_after: int | None = None
+    reachable: bool = True
+    since: str = "first start"
+    _next_id: int = 1
+
+    def observe(self, *, deep: bool) -> Observed:
+        if not self.reachable:
+            raise IkeUnreachable("no answer within 10 s")
+        self._raise_fault("observe")
+        marked = {found[0] for id_ in self.secrets if (found := mark_of_secret(id_))}
+        return Observed(
+            daemon=Daemon("6.0.1", self.since, "userspace", 32, 20, 0, len(self.sas), 0),
+            connections={
+                name: frozenset(settings["children"]) if deep or name not in marked else None
+                for name, settings in self.connections.items()
+            },
+            secret_ids=frozenset(self.secrets),
+            sas=tuple(self.sas),
+            algorithms=ALGORITHMS,
+        )
+
+    def load_connection(self, name: str, settings: Mapping[str, Any]) -> None:
+        self._request("load_connection", name)
+        self.connections[name] = settings
+        # charon 6.0 ends IKE_SAs of that name that have no CHILD_SA.
+        self.sas = [sa for sa in self.sas if sa.name != name or sa.children]
+        self._done()
+
+    def unload_connection(self, name: str) -> None:
+        self._request("unload_connection", name)
+        self.connections.pop(name, None)
+        self.sas = [sa for sa in self.sas if sa.name != name or sa.children]
+        self._done()
+
+    def load_secret(self, secret_id: str, owner: str, psk: bytes) -> None:
+        self._request("load_secret", secret_id)
+        self.secrets[secret_id] = (owner, psk)
+        self._done()
+
+    def unload_secret(self, secret_id: str) -> None:
+        self._request("unload_secret", secret_id)
+        self.secrets.pop(secret_id, None)
+        self._done()
+
+    def start_child(self, name: str, child_name: str) -> None:
+        self._request("start_child", f"{name} {child_name}")
+        sa = next((sa for sa in self.sas if sa.name == name and sa.live), None)
+        settings = self.connections.get(name)
+        if settings is None or child_name not in settings["children"]:
+            raise IkeRefused(f"CHILD_SA config '{child_name}' not found")
+        if sa is None and settings["remote_addrs"] == ["%any"]:
+            raise IkeRefused(f"establishing CHILD_SA '{child_name}' failed")
+        if name not in self.refuses_new_children:
+            if sa is None:
+                self.dial_in(name)
+            else:
+                self._put(sa, (*sa.children, self._child(child_name, settings)))
+        self._done()
+
+    def end_child(self, unique_id: str) -> None:
+        self._request("end_child", unique_id)
+        for sa in list(self.sas):
+            self._put(sa, tuple(c for c in sa.children if c.unique_id != unique_id))
+        self._done()
+
+    def end_ike(self, unique_id: str) -> None:
+        self._request("end_ike", unique_id)
+        self.sas = [sa for sa in self.sas if sa.unique_id != unique_id]
+        self._done()
+
+    def end_all(self, name: str) -> None:
+        self._request("end_all", name)
+        self.sas = [sa for sa in self.sas if sa.name != name]
+        self._done()
+
+    def close(self) -> None:
+        pass
+
+    def dial_in(self, name: str, established_s: int = 60) -> None:
+        """Play the site: establish what is loaded, as a responder would."""
+        settings = self.connections[name]
+        child_name = next(iter(settings["children"]))
+        child = self._child(child_name, settings)
+        sa = IkeSa(name, self._id(), "ESTABLISHED", "198.51.100.7", 4500, "", False)
+        self.sas.append(replace(sa, established_s=established_s, children=(child,)))
+
+    def restart(self) -> None:
+        """Play `kill -9` of charon: everything it had is gone."""
+        self.connections, self.secrets, self.sas = {}, {}, []
+        self.since = f"start after {self.since}"
+
+    def _child(self, name: str, settings: Mapping[str, Any]) -> ChildSa:
+        child = settings["children"][name]
+        return ChildSa(
+            name=name,
+            unique_id=self._id(),
+            state="INSTALLED",
+            local_subnets=tuple(map(ip_network, child["local_ts"])),
+            remote_subnets=tuple(map(ip_network, child["remote_ts"])),
+            installed_s=60,
+        )
+
+    def _put(self, sa: IkeSa, children: tuple[ChildSa, ...]) -> None:
+        self.sas[self.sas.index(sa)] = replace(sa, children=children)
+
+    def _id(self) -> str:
+        self._next_id += 1
+        return str(self._next_id)
+
+    def _raise_fault(self, method: str) -> None:
+        fault = self.faults.pop(method, None)
+        if fault is not None:
+            raise fault
+
+    def _request(self, method: str, what: str) -> None:
+        if not self.reachable:
+            raise IkeUnreachable("no answer within 10 s")
+        self._raise_fault(method)
+        self.requests.append(f"{method} {what}")
+
+    def _done(self) -> None:
+        if self.kill_after is not None:
+            self.kill_after -= 1
+            if self.kill_after == 0:
+                self.kill_after = None
+                raise Killed

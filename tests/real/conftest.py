@@ -1,0 +1,74 @@
+"""One real charon in a container, without a network that anybody else is on."""
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from reconciler.edges.vici_client import ViciClient
+from reconciler.errors import IkeUnreachable
+from tests.docker import docker, eventually, volume_path
+
+NAME = "test-charon"
+
+
+def start_charon(name: str, *options: str) -> None:
+    docker(
+        *("run", "--detach", "--name", name, "--cap-drop", "ALL", "--cap-add", "NET_ADMIN"),
+        *(
+            "--cap-add",
+            "NET_BIND_SERVICE",
+            "--device",
+            "/dev/net/tun",
+            "--env",
+            "DATAPLANE=userspace",
+        ),
+        *(*options, "vpn-charon"),
+    )
+
+
+def answers(socket: Path) -> bool:
+    client = ViciClient(str(socket))
+    try:
+        client.observe(deep=False)
+    except IkeUnreachable:
+        return False
+    finally:
+        client.close()
+    return True
+
+
+@pytest.fixture(scope="session")
+def charon_socket() -> Iterator[Path]:
+    docker("rm", "--force", "--volumes", NAME, check=False)
+    docker("volume", "create", NAME)
+    start_charon(NAME, "--volume", f"{NAME}:/run/vici", "--network", "none")
+    socket = volume_path(NAME) / "charon.vici"
+    try:
+        eventually(lambda: socket.exists() and answers(socket), 20)
+        yield socket
+    except AssertionError:
+        subprocess.run(["docker", "logs", NAME], check=False)
+        raise
+    finally:
+        docker("rm", "--force", NAME)
+        docker("volume", "rm", NAME)
+
+
+@pytest.fixture
+def ike(charon_socket: Path) -> Iterator[ViciClient]:
+    """Give a client of a charon that has nothing loaded."""
+    client = ViciClient(str(charon_socket))
+    empty(client)
+    yield client
+    client.close()
+
+
+def empty(client: ViciClient) -> None:
+    observed = client.observe(deep=False)
+    for name in observed.connections:
+        client.unload_connection(name)
+        client.end_all(name)
+    for secret_id in observed.secret_ids:
+        client.unload_secret(secret_id)
