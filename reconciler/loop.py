@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from reconciler.core.backoff import delay_s
+from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges import http
 from reconciler.edges.metrics import Metrics
@@ -20,6 +21,7 @@ log = logging.getLogger(__name__)
 # The timer fires early enough that a status is never older than the resync interval.
 _TIMER_SHARE = 0.8
 _LONGEST_PAUSE_S = 60.0
+_UNREACHABLE_PAUSE_S = 2.0
 
 
 def recall(status_file: Path) -> Memory:
@@ -30,7 +32,7 @@ def recall(status_file: Path) -> Memory:
         log.info("no earlier status", extra={"fields": {"cause": str(error)}})
         return Memory()
     return Memory(
-        previous={name: c for name, c in status.connections.items() if c.observed},
+        previous=status.connections,
         daemon_since=status.daemon.running_since,
         last_valid=status.configuration.last_valid,
     )
@@ -95,12 +97,11 @@ class Loop:
         memory, reasons, failed = recall(self._world.settings.status_file), frozenset({"start"}), 0
         while True:
             last = self._stopping.is_set()
-            pause_s = self._world.settings.resync_seconds * _TIMER_SHARE
             try:
                 memory, report = run_round(self._world, memory, reasons)
                 self._publish(report)
                 failed = 0
-                pause_s = 0.0 if report.more else self._until_due(memory, pause_s)
+                pause_s = self._pause_after(report, memory)
             except Exception as error:
                 failed += 1
                 log.exception("round failed")
@@ -115,9 +116,15 @@ class Loop:
                 pause_s = 0.0
             reasons = self._wakes.wait(pause_s)
 
-    def _until_due(self, memory: Memory, pause_s: float) -> float:
-        due = [attempts.next_s for attempts in memory.attempts.values()]
-        return min([pause_s, *(at - self._world.clock.monotonic_s() for at in due)])
+    def _pause_after(self, report: Report, memory: Memory) -> float:
+        """Seconds until the next round, if nothing wakes us before."""
+        if report.more:
+            return 0.0
+        if isinstance(report.observed, Unobserved):
+            return _UNREACHABLE_PAUSE_S
+        now_s = self._world.clock.monotonic_s()
+        due = [attempts.next_s - now_s for attempts in memory.attempts.values()]
+        return min([self._world.settings.resync_seconds * _TIMER_SHARE, *due])
 
     def _publish(self, report: Report) -> None:
         status = report.status

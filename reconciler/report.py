@@ -113,7 +113,6 @@ def _daemon_status(observed: Observed | Unobserved) -> DaemonStatus:
 def _configuration_status(
     world: World, decision: Decision, memory: Memory, now: int
 ) -> ConfigurationStatus:
-    faults = [*decision.faults, *world.mount_faults()]
     valid = decision.readable and not decision.errors
     return ConfigurationStatus(
         path=str(world.settings.config_path),
@@ -131,7 +130,7 @@ def _configuration_status(
                 severity=fault.severity.value,
                 airport_id=fault.airport_id,
             )
-            for fault in faults
+            for fault in decision.faults
         ),
     )
 

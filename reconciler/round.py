@@ -48,6 +48,7 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     accepted, accepted_known = _accepted(world, errors)
     observed = _observe(world, deep=deep)
     decision = _decide(world, observed, accepted, allow_removals=allow_removals)
+    decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
     hub = Hub(world.settings.hub_id, world.state.mark_key(), world.settings.dpd_delay_seconds)
     desired = render(decision.sites.values(), hub)
     planned: list[Action] = []

@@ -19,12 +19,12 @@ class Attempts:
 
 
 def delay_s(count: int, jitter: float, first_s: float = FIRST_S) -> float:
-    """Seconds after attempt number `count` (from 1): 5 doubling to 300, times 0.5 to 1.5.
+    """Seconds after attempt number `count` (from 1): 5 doubling, times 0.5 to 1.5, at most 300.
 
     `jitter` in [0, 1) is passed in, so the same input gives the same answer.
     """
     doubled = first_s * 2 ** min(count - 1, 16)
-    return float(min(doubled, LONGEST_S) * (0.5 + jitter))
+    return float(min(doubled * (0.5 + jitter), LONGEST_S))
 
 
 def hold_back(

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reconciler.core.model import IpNetwork, Site, Vpn, site_of
+from reconciler.core.model import FALSE, IpNetwork, Site, Vpn, site_of
 from reconciler.core.selectors import overlaps
 from reconciler.core.settle import settle
 
@@ -39,8 +39,20 @@ class Fault:
     airport_id: str | None = None
     severity: Severity = Severity.ERROR
 
+    def __post_init__(self) -> None:
+        """Escape what can't be shown: these texts reach terminals, logs and the status file."""
+        object.__setattr__(self, "path", printable(self.path))
+        object.__setattr__(self, "message", printable(self.message))
+
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
+
+
+def printable(text: str) -> str:
+    """Return the text with line breaks, control characters and half characters escaped."""
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,7 +155,11 @@ def _read_airports(airports: Mapping[str, Any], hub: HubFacts) -> _Reading:
     reading = _Reading()
     for airport_id, airport in airports.items():
         path = f"airports.{airport_id}"
-        if not isinstance(airport, dict):
+        if not airport_id.isprintable():
+            message = "the id has characters that can't be shown; use letters and digits"
+            reading.faults.append(Fault(path, message, printable(airport_id)))
+            reading.invalid.append(airport_id)
+        elif not isinstance(airport, dict):
             reading.faults.append(Fault(path, "is not an object", airport_id))
             reading.invalid.append(airport_id)
         elif airport.get("vpn") is not None:
@@ -182,7 +198,7 @@ def _read_vpn(airport_id: str, raw: object, hub: HubFacts) -> tuple[Site | _Abse
 
 
 def _switched_off(raw: Mapping[str, Any]) -> bool:
-    return str(raw.get("enabled", False)).strip().lower() in {"false", "no", "off", "0"}
+    return str(raw.get("enabled", False)).strip().lower() in FALSE
 
 
 def _enabled_warning(airport_id: str, raw: Mapping[str, Any]) -> list[Fault]:
@@ -202,7 +218,7 @@ def _field_faults(airport_id: str, error: ValidationError) -> Iterable[Fault]:
 
 def _explain(key: str, kind: str, message: str) -> str:
     if kind == "missing":
-        return f"is missing; write the {Vpn.model_fields[key].description or key}"
+        return f"is missing; write {key}: {Vpn.model_fields[key].description}"
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(key, Vpn.model_fields, n=1)
         known = ", ".join(Vpn.model_fields)
@@ -219,13 +235,16 @@ def _hub_faults(site: Site, hub: HubFacts) -> Iterable[Fault]:
         yield Fault(f"{path}.remote_id", message, site.airport_id)
     for overlap in overlaps(site, hub.networks):
         verb = "would swallow" if overlap.swallows else "overlaps"
-        message = f"{overlap.remote} {verb} the hub's own {overlap.name} ({overlap.network})"
+        message = f"{overlap.remote} {verb} the hub's own {overlap.name}"
         severity = Severity.ERROR if overlap.swallows else Severity.WARNING
         yield Fault(f"{path}.remote_subnet", message, site.airport_id, severity)
     for remote in site.remote_subnets:
         if remote.prefixlen == 0 or remote.is_loopback or remote.is_multicast:
             message = f"{remote} is no airport's LAN; write the LAN's own subnet"
             yield Fault(f"{path}.remote_subnet", message, site.airport_id)
+    if {s.version for s in site.remote_subnets} != {s.version for s in site.local_subnets}:
+        message = "needs IPv4 where remote_subnet has IPv4, and IPv6 where it has IPv6"
+        yield Fault(f"{path}.local_subnet", message, site.airport_id)
     if hub.algorithms is not None and not site.suite.needs <= hub.algorithms:
         lacking = ", ".join(sorted(site.suite.needs - hub.algorithms))
         key = "dh_group" if site.suite.group.charon_name in lacking else "encryption"

@@ -32,13 +32,14 @@ VICI_EVENT_KEYS = frozenset(
     | {"success", "errmsg", "group", "level", "thread", "ikesa-name", "ikesa-uniqueid", "msg"}
 )
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
-_FQDN = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*$")
+_FQDN = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\Z")
+_TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
 _SUBNET_SCHEMA = {"type": "string", "examples": ["192.168.1.0/24"]}
 
 
 def parse_subnet(value: object) -> IpNetwork:
     """Read one subnet in CIDR notation. Raises ValueError for bad syntax or host bits."""
-    if not isinstance(value, str) or "/" not in value:
+    if not isinstance(value, str) or "/" not in value or "%" in value:
         raise ValueError(f"{value!r} is not a subnet; write it like 192.168.1.0/24")
     try:
         loose = ip_network(value.strip(), strict=False)
@@ -53,8 +54,21 @@ def _parse_subnets(value: object) -> tuple[IpNetwork, ...]:
     if isinstance(value, list | tuple):
         if not value:
             raise ValueError("the list is empty; name at least one subnet")
-        return tuple(parse_subnet(item) for item in value)
+        return _parse_each(value)
     return (parse_subnet(value),)
+
+
+def _parse_each(values: Iterable[object]) -> tuple[IpNetwork, ...]:
+    """Read every member, so that all the bad ones are named at once."""
+    found, wrong = [], []
+    for value in values:
+        try:
+            found.append(parse_subnet(value))
+        except ValueError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return tuple(found)
 
 
 def check_identity(text: str) -> str:
@@ -65,7 +79,7 @@ def check_identity(text: str) -> str:
     try:
         ip_address(text)
     except ValueError:
-        if _FQDN.match(text):
+        if _FQDN.match(text) and not re.fullmatch(r"[0-9.-]+", text):
             return text
     raise ValueError(
         f"{text!r} is not a plain domain-style identity (charon would read a wildcard or another "
@@ -81,9 +95,9 @@ def _parse_identity(value: object) -> str:
 
 def _parse_bool(value: object) -> bool:
     text = str(value).strip().lower()
-    if text in {"true", "yes", "on", "1"}:
+    if text in _TRUE:
         return True
-    if text in {"false", "no", "off", "0"}:
+    if text in FALSE:
         return False
     raise ValueError(f"{value!r} is neither true nor false")
 
@@ -155,9 +169,9 @@ class Vpn(BaseModel):
         description="The site's fixed address, if it has one: the hub then dials it. "
         "Without it the site dials in.",
     )
-    ike_version: Annotated[
-        int, BeforeValidator(_parse_int), WithJsonSchema({**_NUMBER_SCHEMA, "const": 2})
-    ] = Field(2, description="Only 2: IKEv1 picks the key by address, before the site is known.")
+    ike_version: Annotated[int, BeforeValidator(_parse_int), WithJsonSchema({"enum": [2, "2"]})] = (
+        Field(2, description="Only 2: IKEv1 picks the key by address, before the site is known.")
+    )
     encryption: str = Field(
         "aes256gcm128", description="Cipher, or cipher and hash: aes256gcm128, aes256-sha256."
     )
@@ -201,16 +215,16 @@ class Vpn(BaseModel):
             raise ValueError(f"{value} is not supported; write 2")
         return value
 
-    @field_validator("encryption")
+    @field_validator("encryption", mode="before")
     @classmethod
-    def _cipher_is_known(cls, value: str) -> str:
-        parse_cipher_and_hash(value)
+    def _cipher_is_known(cls, value: object) -> object:
+        parse_cipher_and_hash(str(value))
         return value
 
-    @field_validator("dh_group")
+    @field_validator("dh_group", mode="before")
     @classmethod
-    def _group_is_known(cls, value: int | str) -> int | str:
-        parse_group(value)
+    def _group_is_known(cls, value: object) -> object:
+        parse_group(str(value))
         return value
 
     @field_validator("lifetime")
@@ -301,4 +315,8 @@ def _everything(subnets: Iterable[IpNetwork]) -> tuple[IpNetwork, ...]:
 def manifest_schema() -> dict[str, Any]:
     """Return the JSON Schema of airports.json, from the models above."""
     schema = Manifest.model_json_schema()
+    # A tunnel that is switched off may be a draft.
+    vpn = schema["$defs"]["Vpn"]
+    on = {"properties": {"enabled": {"enum": [True, *_TRUE]}}, "required": ["enabled"]}
+    vpn |= {"if": on, "then": {"required": vpn.pop("required")}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -35,7 +35,8 @@ class Claims:
         """Claim the selectors of a site that nobody else holds."""
         for local in site.local_subnets:
             claims = self._by_local.setdefault(local, {})
-            for remote in site.remote_subnets:
+            # The widest first: a site may name a subnet and a part of it.
+            for remote in sorted(site.remote_subnets, key=lambda subnet: subnet.prefixlen):
                 if _overlapping(claims.get(remote.version, []), remote) is None:
                     insort(claims.setdefault(remote.version, []), _claim(remote, site.airport_id))
 

@@ -173,7 +173,8 @@ class _Look:
 def _look(connection: Connection, sas: tuple[IkeSa, ...], clash: bool) -> _Look:
     live = sorted((sa for sa in sas if sa.live), key=lambda sa: (sa.established_s, sa.unique_id))
     children = tuple(child for sa in live for child in sa.carrying_children)
-    sa = next((s for s in live if s.carrying_children), next(iter(live or sas), None))
+    coming = sorted(sas, key=lambda sa: sa.state != "CONNECTING")
+    sa = next((s for s in live if s.carrying_children), next(iter(live or coming), None))
     if clash:
         reason = "somebody else loaded a connection of this name into charon; rename one of them"
         return _Look("down", reason, None, ())
@@ -262,7 +263,7 @@ def _connected_since(look: _Look, before: ConnectionStatus | None, now: int) -> 
     if before is not None and before.status == "up" and before.last_connected:
         return before.last_connected
     age_s = max((child.installed_s for child in look.children), default=0)
-    return now - age_s
+    return max(now - age_s, _field(before, "last_disconnected"))
 
 
 def _of_sa(look: _Look) -> dict[str, Any]:

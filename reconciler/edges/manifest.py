@@ -60,6 +60,7 @@ class ManifestWatch:
         self._path = path
         self._wake = wake
         self._stopping = threading.Event()
+        self._known = self._signature()
 
     def stop(self) -> None:
         """End within the next two seconds."""
@@ -70,11 +71,10 @@ class ManifestWatch:
         self._thread.start()
 
     def _run(self) -> None:
-        signature = self._signature()
         while not self._stopping.is_set():
             changed = self._wait_for_event()
-            before, signature = signature, self._signature()
-            if changed or signature != before:
+            before, self._known = self._known, self._signature()
+            if changed or self._known != before:
                 self._wake("airports.json changed")
 
     def _wait_for_event(self) -> bool:
@@ -83,13 +83,13 @@ class ManifestWatch:
             with INotify() as inotify:
                 inotify.add_watch(self._path.parent, _EVENTS | flags.ONLYDIR)
                 directory = self._path.parent.stat().st_ino
-                signature = self._signature()
                 while not self._stopping.is_set():
+                    # Compared before each wait: it may have changed before the watch was there.
+                    moved = self._path.parent.stat().st_ino != directory
+                    if moved or self._signature() != self._known:
+                        return True
                     events = inotify.read(timeout=int(_POLL_S * 1000))
                     if any(event.name == self._path.name for event in events):
-                        return True
-                    moved = self._path.parent.stat().st_ino != directory
-                    if moved or self._signature() != signature:
                         return True
         except OSError:
             self._stopping.wait(_POLL_S)

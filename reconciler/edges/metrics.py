@@ -31,6 +31,7 @@ class Traffic:
 
     def add(self, observed: Observed, names: Iterable[str]) -> None:
         """Add what each CHILD_SA carried since the last look; its ids are new after a restart."""
+        first = not self._since
         if observed.daemon.since != self._since:
             self._since, self._last = observed.daemon.since, {}
         wanted, seen = set(names), {}
@@ -38,7 +39,8 @@ class Traffic:
             for child in sa.children:
                 if sa.name in wanted:
                     count = (child.received_bytes, child.sent_bytes)
-                    before = self._last.get(child.unique_id, (0, 0))
+                    # What was carried before we came belongs to an earlier count.
+                    before = self._last.get(child.unique_id, count if first else (0, 0))
                     total = self.totals.get(sa.name, (0, 0))
                     # A lower count is a child that began anew under the same id.
                     gained = [c - b if c >= b else c for c, b in zip(count, before, strict=True)]

@@ -37,7 +37,7 @@ class State:
         return key
 
     def _make_key(self) -> None:
-        draft = self._key_file.with_suffix(f".{os.getpid()}")
+        draft = self._key_file.with_suffix(f".{secrets.token_hex(8)}")
         write_atomically(draft, secrets.token_bytes(_KEY_BYTES), 0o600)
         try:
             os.link(draft, self._key_file)

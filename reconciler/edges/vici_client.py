@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from vici import Session
-from vici.exception import CommandException, DeserializationException, SessionException
+from vici.exception import CommandException
 
 from reconciler.core.observed import IkeSa, Observed
 from reconciler.core.render import mark_of_secret
@@ -20,7 +20,6 @@ from reconciler.edges import vici_codec as codec
 from reconciler.errors import IkeRefused, IkeUnreachable
 
 T = TypeVar("T")
-_BROKEN = (OSError, SessionException, DeserializationException, struct.error, UnicodeDecodeError)
 
 
 class DeadlineSocket(socket.socket):
@@ -63,6 +62,7 @@ class ViciClient:
         self._session: Session | None = None
         self._algorithms: frozenset[str] = frozenset()
         self._aborted = False
+        self._late = False
 
     def observe(self, *, deep: bool) -> Observed:
         """Look at daemon, connections, marks and SAs in that order."""
@@ -140,14 +140,29 @@ class ViciClient:
         )
 
     def _call(self, request: Callable[[Session], T]) -> T:
+        """Make one request; once more on a new connection if an old one turns out to be gone.
+
+        After charon's restart the old connection is dead while the new daemon is well. Requests
+        can be repeated, because each says what shall be, and not what shall change.
+        """
+        fresh = self._session is None
+        try:
+            return self._try(request)
+        except IkeUnreachable:
+            if fresh or self._late:
+                raise
+            return self._try(request)
+
+    def _try(self, request: Callable[[Session], T]) -> T:
+        self._late = False
         try:
             return request(self._connected())
         except CommandException as error:
             raise IkeRefused(str(error).removeprefix("Command failed: ")) from error
-        except _BROKEN as error:
-            late = self._socket is not None and self._socket.timed_out
+        except codec.BROKEN as error:
+            self._late = self._socket is not None and self._socket.timed_out
             self.close()
-            reason = f"no answer within {self._deadline_s:g} s" if late else str(error)
+            reason = f"no answer within {self._deadline_s:g} s" if self._late else str(error)
             raise IkeUnreachable(f"VICI at {self._path}: {reason}") from error
 
     def _connected(self) -> Session:

@@ -3,14 +3,32 @@
 Field names: strongSwan's vici/README.md and what charon 6.0 was seen to send.
 """
 
+import struct
 from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
 from typing import Any
+
+from vici.exception import (
+    DeserializationException,
+    EventUnknownException,
+    SessionException,
+)
 
 from reconciler.core.model import IpNetwork
 from reconciler.core.observed import ChildSa, Daemon, IkeSa
 
 Raw = Mapping[str, Any]
+# How a session ends: the socket fails, or what came is not VICI. The `vici` package has no one name
+# for that, and reads `errmsg` without looking whether it is there.
+BROKEN = (
+    OSError,
+    SessionException,
+    EventUnknownException,
+    DeserializationException,
+    struct.error,
+    UnicodeDecodeError,
+    KeyError,
+)
 
 
 def text(message: Raw, key: str, default: str = "") -> str:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from vici import Session
-from vici.exception import DeserializationException, SessionException
 
 from reconciler.edges import vici_codec as codec
+from reconciler.edges.vici_codec import BROKEN
 
 TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", "log")
 _LISTEN_S = 1.0
@@ -48,7 +48,7 @@ class EventListener:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            with contextlib.suppress(OSError, SessionException, DeserializationException):
+            with contextlib.suppress(*BROKEN):
                 self._listen()
             self._stopping.wait(_RECONNECT_S)
 
@@ -59,17 +59,22 @@ class EventListener:
     def _listen(self) -> None:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(self._path)
-            registered = False
-            for kind, message in Session(connection).listen(TYPES, _LISTEN_S):
-                if self._stopping.is_set():
-                    return
-                if not registered:
-                    # What happened while the events were being registered was not told: look.
-                    registered = True
-                    self._wake("charon connected")
-                if kind is not None:
-                    self._take(kind.decode(), message)
-        self._wake("charon disconnected")
+            try:
+                self._listen_on(Session(connection))
+            finally:
+                self._wake("charon disconnected")
+
+    def _listen_on(self, session: Session) -> None:
+        registered = False
+        for kind, message in session.listen(TYPES, _LISTEN_S):
+            if self._stopping.is_set():
+                return
+            if not registered:
+                # What happened while the events were being registered was not told: look.
+                registered = True
+                self._wake("charon connected")
+            if kind is not None:
+                self._take(kind.decode(), message)
 
     def _take(self, kind: str, message: Mapping[str, Any]) -> None:
         if kind != "log":

@@ -1,0 +1,173 @@
+"""`status`, `plan`, `apply`, `schema`, help and usage: what is printed and with which code."""
+
+import json
+import time
+from dataclasses import fields
+
+import pytest
+
+from reconciler.cli import main
+from reconciler.core.status import ConnectionStatus, Status
+from reconciler.edges.status_file import write_status
+from reconciler.settings import Settings
+from tests.builders import document, vpn
+from tests.cli.conftest import Installation
+from tests.edges.test_status_file import CONNECTION, status
+
+COMMANDS = {
+    "run": ("0 stopped", "2 usage"),
+    "plan": ("0 nothing to do", "1 charon", "2 usage", "3 changes pending"),
+    "apply": ("0 done", "1 something failed", "2 usage"),
+    "status": ("0 all up", "1 not all up", "2 usage", "4 status missing or stale"),
+    "validate": ("0 no error", "1 errors", "2 usage"),
+    "schema": ("0", "2 usage"),
+}
+
+
+def put(installation: Installation, *connections: ConnectionStatus, age_s: int = 0) -> Status:
+    made = status(int(time.time()) - age_s).model_copy(
+        update={"connections": {one.connection_name: one for one in connections}}
+    )
+    write_status(installation.status, made)
+    return made
+
+
+DOWN = CONNECTION.model_copy(
+    update={"connection_name": "kczk_vpn", "status": "down", "reason": "no IKE_SA"}
+)
+DIALLING = DOWN.model_copy(update={"status": "connecting", "reason": "IKE_SA is being negotiated"})
+
+
+@pytest.mark.parametrize(
+    ("connections", "code"),
+    [([CONNECTION], 0), ([CONNECTION, DOWN], 1), ([CONNECTION, DIALLING], 1)],
+    ids=["all up", "one down", "one connecting"],
+)
+def test_status_is_0_only_if_all_are_up(
+    installation: Installation, connections: list[ConnectionStatus], code: int
+) -> None:
+    put(installation, *connections)
+    answer = installation.run("status")
+    assert answer.code == code
+    assert "kspb_vpn" in answer.out
+    assert f"{1} of {len(connections)} up" in answer.out
+
+
+def test_a_missing_status_is_4(installation: Installation) -> None:
+    answer = installation.run("status")
+    assert (answer.code, answer.out) == (4, "")
+    assert "No such file" in answer.err
+
+
+def test_a_damaged_status_is_4(installation: Installation) -> None:
+    installation.status.write_text("{")
+    assert installation.run("status").code == 4
+
+
+def test_a_stale_status_is_4_even_if_all_were_up(installation: Installation) -> None:
+    put(installation, CONNECTION, age_s=61)
+    answer = installation.run("status")
+    assert answer.code == 4
+    assert "is stale" in answer.err
+    assert installation.run("status", "--resync-seconds=60").code == 0
+
+
+def test_status_as_json_is_the_document(installation: Installation) -> None:
+    made = put(installation, CONNECTION, DOWN)
+    answer = installation.run("status", "--json")
+    assert answer.code == 1
+    assert json.loads(answer.out) == made.model_dump(mode="json")
+
+
+def test_a_plan_without_charon_is_1_and_says_why(installation: Installation) -> None:
+    installation.config.write_text(json.dumps(document(kspb=vpn())))
+    answer = installation.run("plan")
+    assert (answer.code, answer.out) == (1, "")
+    assert "charon can't be asked" in answer.err
+    assert "No such file" in answer.err
+
+
+def test_an_apply_without_charon_is_1_and_says_so_in_the_status(
+    installation: Installation,
+) -> None:
+    installation.config.write_text(json.dumps(document(kspb=vpn())))
+    answer = installation.run("apply")
+    assert answer.code == 1
+    assert "charon can't be asked" in answer.err
+    found = json.loads(installation.status.read_text())
+    assert found["daemon"]["reachable"] is False
+    assert found["connections"]["kspb_vpn"]["status"] == "down"
+
+
+def test_a_state_directory_that_is_not_there_is_1(installation: Installation) -> None:
+    installation.config.write_text(json.dumps(document(kspb=vpn())))
+    answer = installation.run("plan", f"--state-dir={installation.state / 'missing'}")
+    assert answer.code == 1
+    assert "mark.key" in answer.err
+    assert "Traceback" not in answer.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["conquer"],
+        ["plan", "--no-such-flag"],
+        ["status", "--status-file"],
+        ["schema", "gateway"],
+        ["validate", "one.json", "two.json"],
+    ],
+    ids=" ".join,
+)
+def test_a_usage_error_is_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    assert "usage: reconciler" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["plan", "status", "validate", "schema"])
+def test_a_bad_setting_is_2_and_named(installation: Installation, command: str) -> None:
+    answer = installation.run(command, "--resync-seconds=1")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == "reconciler: RESYNC_SECONDS=1.0: write 5 to 300\n"
+
+
+@pytest.mark.parametrize("command", [*COMMANDS])
+def test_help_names_every_setting_and_every_exit_code(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main([command, "--help"])
+    assert caught.value.code == 0
+    text = " ".join(capsys.readouterr().out.split())
+    for field in fields(Settings):
+        assert f"--{field.name.replace('_', '-')}" in text
+        assert field.name.upper() in text
+    codes = text.partition("Exit codes: ")[2]
+    for code in COMMANDS[command]:
+        assert code in codes
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    text = capsys.readouterr().out
+    for command in COMMANDS:
+        assert f"    {command} " in text
+
+
+@pytest.mark.parametrize("command", ["plan", "apply", "status", "validate", "schema"])
+def test_every_command_that_prints_can_print_json(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "--json" in capsys.readouterr().out
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["--version"])
+    assert caught.value.code == 0
+    assert capsys.readouterr().out.strip()

@@ -1,0 +1,136 @@
+"""What people read: the table of tunnels, the plan, times and sizes."""
+
+import pytest
+
+from reconciler.core.actions import EndIke, Load, Remove
+from reconciler.core.status import ConnectionStatus, FaultStatus
+from reconciler.text import duration, plan_text, size, status_text
+from tests.builders import connection
+from tests.edges.test_status_file import CONNECTION, status
+
+NOW = 1_750_000_060
+UP = CONNECTION.model_copy(
+    update={
+        "since": NOW - 7200,
+        "remote_address": "198.51.100.7",
+        "remote_port": 4500,
+        "received_bytes": 12_300_000,
+        "sent_bytes": 512,
+    }
+)
+DOWN = CONNECTION.model_copy(
+    update={
+        "airport_id": "kczk",
+        "connection_name": "kczk_vpn",
+        "status": "down",
+        "reason": "no IKE_SA; the site must dial in",
+        "last_error": "NO_PROPOSAL_CHOSEN",
+    }
+)
+
+
+def text(*connections: ConnectionStatus, colour: bool = False, **changes: object) -> str:
+    named = {one.connection_name: one for one in connections}
+    made = status(NOW - 5).model_copy(update={"connections": named, **changes})
+    return status_text(made, NOW, colour=colour)
+
+
+def test_the_table_has_a_line_for_each_tunnel_in_order_of_name() -> None:
+    lines = text(UP, DOWN).splitlines()
+    assert lines[0].split() == [
+        *["AIRPORT", "CONNECTION", "STATUS", "FOR", "PEER", "RECEIVED", "SENT", "REASON"]
+    ]
+    assert lines[1].split()[:4] == ["kczk", "kczk_vpn", "down", "-"]
+    assert lines[1].endswith("no IKE_SA; the site must dial in; NO_PROPOSAL_CHOSEN")
+    assert lines[2].split() == [
+        *["kspb", "kspb_vpn", "up", "2h", "198.51.100.7:4500", "12.3", "MB", "512", "B", "-"]
+    ]
+    assert "1 of 2 up, as of 5s ago" in lines
+
+
+def test_columns_stand_below_each_other() -> None:
+    heading, *rows = text(UP, DOWN).splitlines()[:3]
+    column = heading.index("STATUS")
+    assert [row[column:].split()[0] for row in rows] == ["down", "up"]
+
+
+def test_colours_show_on_a_terminal_and_nowhere_else() -> None:
+    assert "\x1b" not in text(UP, DOWN)
+    coloured = text(UP, DOWN, colour=True)
+    assert "\x1b[31mdown\x1b[0m" in coloured
+    assert "\x1b[32mup\x1b[0m" in coloured
+
+
+def test_whatever_needs_attention_stands_below_the_table() -> None:
+    made = status()
+    fault = FaultStatus(path="airports.k1.vpn.psk", message="is weak", severity="warning")
+    found = text(
+        UP,
+        daemon=made.daemon.model_copy(update={"reachable": False, "error": "no answer"}),
+        configuration=made.configuration.model_copy(
+            update={"faults": (fault,), "removals_held": ("k1", "k2")}
+        ),
+        reconciler=made.reconciler.model_copy(update={"errors": ("disk full",)}),
+    )
+    assert "charon can't be asked: no answer" in found
+    assert "warning: airports.k1.vpn.psk: is weak" in found
+    assert "held: removal of k1, k2; confirm with: reconciler apply --allow-removals" in found
+    assert "error: disk full" in found
+
+
+def test_a_last_good_or_held_tunnel_says_so_in_its_line() -> None:
+    kept = UP.model_copy(update={"last_good": True})
+    held = DOWN.model_copy(update={"removal_held": True})
+    lines = text(kept, held).splitlines()
+    assert lines[1].endswith("NO_PROPOSAL_CHOSEN; removal held")
+    assert lines[2].endswith("last good declaration, the new one is faulty")
+
+
+def test_without_tunnels_the_table_is_a_heading() -> None:
+    assert "0 of 0 up" in text()
+
+
+def test_a_plan_says_what_why_and_who_loses_packets() -> None:
+    found = plan_text(
+        [Remove("kczk_vpn", (), "no longer declared"), Load(connection(), "not loaded")],
+        ["warning: x"],
+    )
+    lines = found.splitlines()
+    assert lines[1].startswith("-  Remove  kczk_vpn    no longer declared")
+    assert "kczk_vpn loses its tunnel for good" in lines[1]
+    assert lines[2].startswith("+  Load    kspb_vpn    not loaded")
+    assert lines[2].endswith("nobody loses packets")
+    assert lines[3:] == ["", "2 changes", "warning: x"]
+
+
+def test_one_change_is_not_several() -> None:
+    assert "1 change\n" in plan_text([EndIke("k", "1", "x")]) + "\n"
+    assert "~  EndIke" in plan_text([EndIke("k", "1", "x")])
+
+
+def test_nothing_to_do_is_said() -> None:
+    assert plan_text([]) == "nothing to do"
+    assert plan_text([], ["warning: x"]) == "nothing to do\nwarning: x"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0, "0s"), (119, "119s"), (120, "2m"), (7199, "119m"), (7200, "2h"), (172_800, "2d")],
+)
+def test_durations_are_short(seconds: int, expected: str) -> None:
+    assert duration(seconds) == expected
+
+
+@pytest.mark.parametrize(
+    ("count", "expected"),
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1000, "1.0 kB"),
+        (12_345_678, "12.3 MB"),
+        (10**9, "1.0 GB"),
+        (10**16, "10000.0 TB"),
+    ],
+)
+def test_sizes_are_short(count: int, expected: str) -> None:
+    assert size(count) == expected

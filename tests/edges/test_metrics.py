@@ -1,0 +1,264 @@
+"""/metrics: what Prometheus reads, and that nothing is claimed that was not seen."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from prometheus_client import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from reconciler.core.actions import EndIke, Load, Outcome
+from reconciler.core.observed import ChildSa, Daemon, IkeSa, Observed, Unobserved
+from reconciler.core.status import (
+    ConfigurationStatus,
+    ConnectionStatus,
+    DaemonStatus,
+    LoopStatus,
+    State,
+    Status,
+)
+from reconciler.edges.metrics import Metrics
+from tests.builders import connection
+
+DAEMON = Daemon("6.0.1", "first start", "userspace", 32, 23, 7, 3, 1)
+LABELS = {"airport": "kspb", "connection": "kspb_vpn"}
+
+
+def tunnel(state: State = "up", *, observed: bool = True) -> ConnectionStatus:
+    return ConnectionStatus(
+        airport_id="kspb",
+        connection_name="kspb_vpn",
+        status=state,
+        last_connected=0,
+        last_disconnected=0,
+        uptime_seconds=0,
+        health_check="unknown",
+        observed=observed,
+        since=1_750_000_000,
+    )
+
+
+def status(
+    *tunnels: ConnectionStatus, reachable: bool = True, valid: bool = True, reason: str = "timer"
+) -> Status:
+    return Status(
+        timestamp=1_750_000_060,
+        connections={one.connection_name: one for one in tunnels},
+        daemon=DaemonStatus(
+            reachable=reachable, workers_idle=23, workers_total=32, queued_jobs=7, ike_sas=3
+        ),
+        configuration=ConfigurationStatus(
+            path="x",
+            valid=valid,
+            last_read=2,
+            last_valid=1,
+            airports_declared=3,
+            airports_invalid=("k2",),
+            removals_held=("k7", "k8"),
+        ),
+        reconciler=LoopStatus(version="0", round=1, reasons=(reason,)),
+    )
+
+
+def observed(*children: ChildSa, since: str = "first start", name: str = "kspb_vpn") -> Observed:
+    sas = (IkeSa(name, "1", "ESTABLISHED", children=children),)
+    return Observed(replace(DAEMON, since=since), {}, frozenset(), sas, frozenset())
+
+
+def child(unique_id: str, received: int, sent: int = 0, state: str = "INSTALLED") -> ChildSa:
+    return ChildSa("lan", unique_id, state, received_bytes=received, sent_bytes=sent)
+
+
+def families(metrics: Metrics) -> dict[str, Metric]:
+    found = {
+        family.name: family for family in text_string_to_metric_families(metrics.text().decode())
+    }
+    assert found
+    return found
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float | None:
+    for family in families(metrics).values():
+        for sample in family.samples:
+            if sample.name == name and sample.labels == labels:
+                return sample.value
+    return None
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+def publish(metrics: Metrics, seen: Observed | Unobserved, found: Status | None = None) -> None:
+    metrics.publish(found or status(tunnel()), seen, [], 0.1)
+
+
+def test_before_the_first_round_series_stand_at_zero_and_nothing_is_said_of_tunnels(
+    metrics: Metrics,
+) -> None:
+    for result in ("ok", "charon_unreachable", "failed"):
+        assert value(metrics, "vpn_rounds_total", result=result) == 0
+    for result in ("ok", "invalid"):
+        assert value(metrics, "vpn_configuration_reads_total", result=result) == 0
+    for action in ("Load", "Remove", "StartChild", "EndChild", "EndIke", "DropSecret"):
+        for result in ("accepted", "failed"):
+            assert value(metrics, "vpn_actions_total", action=action, result=result) == 0
+    assert value(metrics, "vpn_status_write_errors_total") == 0
+    assert value(metrics, "vpn_last_complete_round_timestamp_seconds") == 0
+    assert value(metrics, "vpn_daemon_reachable") is None
+    assert not any(name.startswith("vpn_connection") for name in families(metrics))
+
+
+@pytest.mark.parametrize("state", ["up", "down", "connecting"])
+def test_a_tunnel_is_in_exactly_one_state(metrics: Metrics, state: State) -> None:
+    publish(metrics, observed(), status(tunnel(state)))
+    for name in ("up", "down", "connecting"):
+        expected = float(name == state)
+        assert value(metrics, "vpn_connection_state", **LABELS, state=name) == expected
+    assert value(metrics, "vpn_connection_up", **LABELS) == float(state == "up")
+    assert value(metrics, "vpn_connection_desired", **LABELS) == 1
+    last = value(metrics, "vpn_connection_last_transition_timestamp_seconds", **LABELS)
+    assert last == 1_750_000_000
+
+
+def test_while_charon_is_unreachable_nothing_is_said_of_tunnels_or_daemon_but_that(
+    metrics: Metrics,
+) -> None:
+    publish(metrics, observed(child("1", 100)))
+    blind = status(tunnel("down", observed=False), reachable=False)
+    publish(metrics, Unobserved("no answer"), blind)
+    assert value(metrics, "vpn_daemon_reachable") == 0
+    told = {
+        name
+        for name, family in families(metrics).items()
+        if family.samples and re.match(r"vpn_(connection|daemon)_", name)
+    }
+    assert told == {"vpn_daemon_reachable", "vpn_connection_desired"}
+    assert value(metrics, "vpn_rounds_total", result="charon_unreachable") == 1
+
+
+def test_a_tunnel_that_is_gone_from_the_declaration_is_gone_from_the_metrics(
+    metrics: Metrics,
+) -> None:
+    publish(metrics, observed(child("1", 100)))
+    publish(metrics, observed(child("1", 100)), status())
+    assert not [
+        s for f in families(metrics).values() for s in f.samples if "connection" in s.labels
+    ]
+
+
+def received(metrics: Metrics) -> float | None:
+    return value(metrics, "vpn_connection_received_bytes_total", **LABELS)
+
+
+def test_what_was_carried_before_we_came_is_not_counted_again(metrics: Metrics) -> None:
+    """Or each restart of ours would look like a burst of traffic."""
+    publish(metrics, observed(child("1", 100, sent=10)))
+    assert received(metrics) == 0
+    publish(metrics, observed(child("1", 130, sent=10)))
+    assert received(metrics) == 30
+
+
+def test_bytes_go_on_across_a_rekey(metrics: Metrics) -> None:
+    publish(metrics, observed())
+    publish(metrics, observed(child("1", 100, sent=10)))
+    assert received(metrics) == 100
+    publish(metrics, observed(child("1", 150, 20, "DELETED"), child("2", 30, 3)))
+    assert received(metrics) == 180
+    publish(metrics, observed(child("2", 50, 5)))
+    assert received(metrics) == 200
+    assert value(metrics, "vpn_connection_sent_bytes_total", **LABELS) == 25
+
+
+def test_bytes_go_on_across_a_reconnect(metrics: Metrics) -> None:
+    publish(metrics, observed())
+    publish(metrics, observed(child("1", 100)))
+    publish(metrics, observed())
+    assert received(metrics) == 100
+    publish(metrics, observed(child("9", 40)))
+    assert received(metrics) == 140
+
+
+def test_bytes_go_on_across_a_restart_of_the_daemon_whose_ids_begin_anew(
+    metrics: Metrics,
+) -> None:
+    publish(metrics, observed())
+    publish(metrics, observed(child("1", 100)))
+    publish(metrics, observed(child("1", 300), since="second start"))
+    assert received(metrics) == 400
+
+
+def test_bytes_stand_still_while_nobody_looks_and_are_made_up_for(metrics: Metrics) -> None:
+    publish(metrics, observed())
+    publish(metrics, observed(child("1", 100)))
+    publish(metrics, Unobserved("x"), status(tunnel("down", observed=False), reachable=False))
+    publish(metrics, observed(child("1", 170)))
+    assert received(metrics) == 170
+
+
+def test_bytes_never_go_back(metrics: Metrics) -> None:
+    publish(metrics, observed())
+    publish(metrics, observed(child("1", 100)))
+    publish(metrics, observed(child("1", 40)))
+    assert received(metrics) == 140
+
+
+def test_bytes_of_connections_that_are_not_ours_are_not_counted(metrics: Metrics) -> None:
+    publish(metrics, observed(child("1", 100), name="theirs"))
+    assert received(metrics) == 0
+
+
+def test_actions_are_counted_by_kind_and_result(metrics: Metrics) -> None:
+    load, end = Load(connection(), ""), EndIke("kspb_vpn", "1", "")
+    outcomes = [Outcome(load), Outcome(load, "refused"), Outcome(end)]
+    metrics.publish(status(), observed(), outcomes, 0.1)
+    for action, result, count in (
+        ("Load", "accepted", 1),
+        ("Load", "failed", 1),
+        ("EndIke", "accepted", 1),
+        ("EndIke", "failed", 0),
+    ):
+        assert value(metrics, "vpn_actions_total", action=action, result=result) == count
+
+
+def test_rounds_readings_reasons_and_errors_are_counted(metrics: Metrics) -> None:
+    publish(metrics, observed(), status(valid=False, reason="SIGHUP"))
+    metrics.count_failed_round()
+    metrics.count_status_error()
+    assert value(metrics, "vpn_rounds_total", result="ok") == 1
+    assert value(metrics, "vpn_rounds_total", result="failed") == 1
+    assert value(metrics, "vpn_round_wakes_total", reason="SIGHUP") == 1
+    assert value(metrics, "vpn_configuration_reads_total", result="invalid") == 1
+    assert value(metrics, "vpn_status_write_errors_total") == 1
+    assert value(metrics, "vpn_round_duration_seconds_count") == 1
+    assert value(metrics, "vpn_last_complete_round_timestamp_seconds") == 1_750_000_060
+
+
+def test_the_configuration_is_told(metrics: Metrics) -> None:
+    publish(metrics, observed(), status(valid=False))
+    assert value(metrics, "vpn_configuration_valid") == 0
+    assert value(metrics, "vpn_configuration_last_valid_timestamp_seconds") == 1
+    assert value(metrics, "vpn_removals_held") == 2
+    assert value(metrics, "vpn_airports", state="declared") == 3
+    assert value(metrics, "vpn_airports", state="invalid") == 1
+    assert value(metrics, "vpn_airports", state="disabled") == 0
+
+
+def test_names_units_and_labels_follow_the_rules(metrics: Metrics) -> None:
+    publish(metrics, observed(child("1", 100)))
+    bounded = {"state", "direction", "result", "action", "reason", "version", "le"}
+    for name, family in families(metrics).items():
+        assert re.fullmatch(r"vpn_[a-z0-9]+(_[a-z0-9]+)*", name)
+        assert family.documentation
+        assert not re.search(r"_(ms|milliseconds|minutes|kb|percent|count|sum|bucket)$", name)
+        assert (family.type == "counter") == any(s.name.endswith("_total") for s in family.samples)
+        for sample in family.samples:
+            assert sample.labels.keys() - {"airport", "connection"} <= bounded
+
+
+def test_no_series_appears_twice(metrics: Metrics) -> None:
+    publish(metrics, observed(child("1", 100)))
+    lines = [line for line in metrics.text().decode().splitlines() if not line.startswith("#")]
+    series = [line.rsplit(" ", 1)[0] for line in lines]
+    assert len(series) == len(set(series))

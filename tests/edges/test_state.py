@@ -1,0 +1,160 @@
+"""The state volume: one key for ever, the last good declarations, charon's own copy."""
+
+import multiprocessing
+import threading
+from pathlib import Path
+
+import pytest
+
+from reconciler.edges.state import State
+from reconciler.errors import StateError
+from tests.builders import vpn
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> State:
+    return State(tmp_path, tmp_path / "swanctl.conf")
+
+
+def mode(path: Path) -> int:
+    return path.stat().st_mode & 0o7777
+
+
+def test_the_key_is_made_once_and_kept(state: State, tmp_path: Path) -> None:
+    key = state.mark_key()
+    assert len(key) == 32
+    assert state.mark_key() == key
+    assert State(tmp_path, tmp_path / "other").mark_key() == key
+    assert mode(tmp_path / "mark.key") == 0o600
+    assert [entry.name for entry in tmp_path.iterdir()] == ["mark.key"]
+
+
+def test_every_installation_has_a_key_of_its_own(tmp_path: Path) -> None:
+    keys = set()
+    for name in ("one", "other"):
+        (tmp_path / name).mkdir()
+        keys.add(State(tmp_path / name, tmp_path / "swanctl.conf").mark_key())
+    assert len(keys) == 2
+
+
+def _make_key(directory: Path, barrier: threading.Barrier) -> bytes:
+    barrier.wait()
+    return State(directory, directory / "swanctl.conf").mark_key()
+
+
+def test_makers_that_race_in_one_process_or_under_one_id_agree_on_one_key(tmp_path: Path) -> None:
+    """In two containers both makers are process 1, so an id tells nobody apart."""
+    for attempt in range(40):
+        directory = tmp_path / str(attempt)
+        directory.mkdir()
+        barrier, keys, errors = threading.Barrier(4), list[bytes](), list[Exception]()
+
+        def make(
+            directory: Path = directory,
+            barrier: threading.Barrier = barrier,
+            keys: list[bytes] = keys,
+            errors: list[Exception] = errors,
+        ) -> None:
+            try:
+                keys.append(_make_key(directory, barrier))
+            except (StateError, OSError) as error:
+                errors.append(error)
+
+        makers = [threading.Thread(target=make) for _ in range(4)]
+        for maker in makers:
+            maker.start()
+        for maker in makers:
+            maker.join()
+        assert errors == []
+        assert len(set(keys)) == 1
+        assert keys[0] == (directory / "mark.key").read_bytes()
+        assert [entry.name for entry in directory.iterdir()] == ["mark.key"]
+
+
+def test_makers_in_two_processes_agree_on_one_key(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    with context.Manager() as manager, context.Pool(2) as pool:
+        barrier = manager.Barrier(2)
+        keys = pool.starmap(_make_key, [(tmp_path, barrier)] * 2)
+    assert len(set(keys)) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"x" * 33])
+def test_a_damaged_key_is_never_replaced_silently(
+    state: State, tmp_path: Path, content: bytes
+) -> None:
+    """A new key means that every tunnel is taken for changed: somebody has to want it."""
+    (tmp_path / "mark.key").write_bytes(content)
+    with pytest.raises(StateError, match="is damaged; remove it and a new one is made"):
+        state.mark_key()
+    assert (tmp_path / "mark.key").read_bytes() == content
+
+
+def test_without_a_directory_there_is_no_key(tmp_path: Path) -> None:
+    missing = State(tmp_path / "missing", tmp_path / "swanctl.conf")
+    with pytest.raises(StateError, match=r"mark\.key: No such file"):
+        missing.mark_key()
+
+
+def test_what_was_accepted_is_remembered(state: State, tmp_path: Path) -> None:
+    assert state.read_accepted() == {}
+    accepted = {"kspb": vpn(1, psk="kéy with ünusual 漢字")}
+    state.write_accepted(accepted)
+    assert state.read_accepted() == accepted
+    assert mode(tmp_path / "accepted.json") == 0o600
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"], ids=repr)
+def test_a_damaged_memory_is_an_error_and_not_an_empty_one(
+    state: State, tmp_path: Path, content: bytes
+) -> None:
+    """Taken for empty, it would let a faulty file remove tunnels."""
+    (tmp_path / "accepted.json").write_bytes(content)
+    with pytest.raises(StateError, match=r"accepted\.json: "):
+        state.read_accepted()
+
+
+def test_a_damaged_memory_is_mended_by_the_next_good_file(state: State, tmp_path: Path) -> None:
+    (tmp_path / "accepted.json").write_bytes(b"{")
+    state.write_accepted({"kspb": vpn(1)})
+    assert state.read_accepted() == {"kspb": vpn(1)}
+
+
+def test_charons_copy_is_for_root_alone_because_it_has_the_keys(
+    state: State, tmp_path: Path
+) -> None:
+    state.write_swanctl("connections {\n}\n")
+    assert (tmp_path / "swanctl.conf").read_text() == "connections {\n}\n"
+    assert mode(tmp_path / "swanctl.conf") == 0o600
+
+
+def test_what_did_not_change_is_not_written_again(state: State, tmp_path: Path) -> None:
+    files = tmp_path / "swanctl.conf", tmp_path / "accepted.json"
+
+    def write(text: str) -> list[int]:
+        state.write_swanctl(text)
+        state.write_accepted({"kspb": text})
+        return [file.stat().st_ino for file in files]
+
+    first = write("one")
+    assert write("one") == first
+    assert all(a != b for a, b in zip(write("two"), first, strict=True))
+
+
+def test_a_volume_that_is_not_there_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+    missing = State(tmp_path / "missing", tmp_path / "missing" / "swanctl.conf")
+    with pytest.raises(StateError, match=r"swanctl\.conf: No such file"):
+        missing.write_swanctl("x")
+    with pytest.raises(StateError, match=r"accepted\.json: No such file"):
+        missing.write_accepted({})
+
+
+def test_no_error_shows_a_key(state: State, tmp_path: Path) -> None:
+    (tmp_path / "accepted.json").write_text('{"kspb": {"psk": "hush-hush-hush" oops')
+    with pytest.raises(StateError) as caught:
+        state.read_accepted()
+    assert "hush" not in str(caught.value)
+    (tmp_path / "swanctl.conf").mkdir()
+    with pytest.raises(StateError) as refused:
+        state.write_swanctl("hush-hush-hush")
+    assert "hush" not in str(refused.value)

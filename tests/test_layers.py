@@ -1,0 +1,95 @@
+"""Which file may import what: a decision can't reach the outside, and edges know no other edge."""
+
+import ast
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "reconciler"
+CORE = sorted((PACKAGE / "core").glob("*.py"))
+EDGES = sorted((PACKAGE / "edges").glob("*.py"))
+PURE = {
+    *{"base64", "bisect", "collections", "dataclasses", "difflib", "enum", "functools"},
+    *{"hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re", "typing", "unicodedata"},
+    "pydantic",
+}
+EDGES_MAY_USE_OF_OURS = {
+    "reconciler",
+    "reconciler.core",
+    "reconciler.errors",
+    "reconciler.files",
+    "reconciler.ports",
+}
+# The wire's translation is pure; commands and events both speak it.
+SHARED_BY = {"vici_client.py": {"vici_codec"}, "vici_events.py": {"vici_codec"}}
+
+
+def imports(path: Path) -> set[str]:
+    """Name every module that is imported, at whatever place in the file."""
+    return set(_imports(ast.parse(path.read_text())))
+
+
+def _imports(tree: ast.AST) -> Iterable[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "write absolute imports, so that this test can judge them"
+            module = node.module or ""
+            if module in {"reconciler", "reconciler.edges", "reconciler.core"}:
+                yield from (f"{module}.{alias.name}" for alias in node.names)
+            else:
+                yield module
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name | ast.Attribute):
+            name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr
+            assert name not in {"__import__", "import_module"}, "no import in disguise"
+
+
+def test_there_is_something_to_judge() -> None:
+    assert len(CORE) > 8
+    assert len(EDGES) > 8
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_the_core_imports_only_pure_modules_and_itself(path: Path) -> None:
+    for name in imports(path):
+        assert name.startswith("reconciler.core.") or name.split(".")[0] in PURE, name
+
+
+@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+def test_the_core_opens_nothing_and_prints_nothing(path: Path) -> None:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+            assert node.func.id not in {"open", "print", "input", "exec", "eval"}
+
+
+@pytest.mark.parametrize("path", EDGES, ids=lambda path: path.name)
+def test_an_edge_imports_no_other_edge_and_nothing_that_decides(path: Path) -> None:
+    for name in imports(path):
+        if name.split(".")[0] != "reconciler":
+            continue
+        if name.startswith("reconciler.edges."):
+            other = name.removeprefix("reconciler.edges.")
+            assert other in SHARED_BY.get(path.name, set()), name
+        else:
+            allowed = name in EDGES_MAY_USE_OF_OURS or name.startswith("reconciler.core.")
+            assert allowed or name == "reconciler.__version__", name
+
+
+@pytest.mark.parametrize(
+    ("module", "importers"),
+    [
+        ("docker", {"edges/containers.py"}),
+        ("inotify_simple", {"edges/manifest.py"}),
+        ("prometheus_client", {"edges/metrics.py", "edges/http.py"}),
+        ("vici", {"edges/vici_client.py", "edges/vici_events.py", "edges/vici_codec.py"}),
+    ],
+)
+def test_each_outside_world_has_its_own_edges(module: str, importers: set[str]) -> None:
+    found = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if module in {name.split(".")[0] for name in imports(path)}
+    }
+    assert found == importers
