@@ -1,0 +1,36 @@
+.DEFAULT_GOAL := help
+PYTHON_FILES := . scripts/demo
+
+.PHONY: help demo demo-down check test bench format
+
+help:       ## this list
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
+
+demo:       ## three simulated airports, tunnels up; sets the machine up first
+	@scripts/demo up
+
+demo-down:  ## remove the demo, volumes included
+	@scripts/demo down
+
+check:      ## format, lint, types, fast tests
+	@scripts/venv
+	.venv/bin/ruff format --check $(PYTHON_FILES)
+	.venv/bin/ruff check $(PYTHON_FILES)
+	.venv/bin/mypy reconciler tests bench
+	.venv/bin/mypy scripts/demo
+	.venv/bin/pytest
+
+test:       ## every test, the ones with real containers included
+	@scripts/venv
+	@scripts/setup
+	.venv/bin/pytest -m "real or e2e or not (real or e2e)"
+
+bench:      ## the benchmarks; results under bench/results/
+	@scripts/venv
+	@scripts/setup
+	.venv/bin/python -m bench
+
+format:     ## format and fix what can be fixed
+	@scripts/venv
+	.venv/bin/ruff format $(PYTHON_FILES)
+	.venv/bin/ruff check --fix $(PYTHON_FILES)
