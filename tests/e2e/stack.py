@@ -1,0 +1,269 @@
+"""The demo's stack under other names, for tests: edit its file, play its sites, look at it."""
+
+import contextlib
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from reconciler.core.observed import IkeSa, Observed
+from reconciler.core.status import ConnectionStatus, Status
+from reconciler.edges.status_file import read_status
+from reconciler.edges.vici_client import ViciClient
+from tests.docker import docker, eventually, run, volume_path
+
+ROOT = Path(__file__).parents[2]
+PREFIX = "test-"
+PROJECT = "vpn-test"
+HTTP_PORT = 9581
+NETWORK_PREFIX = "10.214"
+GATEWAY, RECONCILER, PAUSE = f"{PREFIX}gateway", f"{PREFIX}reconciler", f"{PREFIX}pause"
+SITES = {"kspb": "192.168.1.100", "kczk": "192.168.2.100", "s51": "192.168.51.100"}
+# Sites that a test adds stand on this network and dial the published ports of the host.
+ELSEWHERE, ELSEWHERE_SUBNET, ELSEWHERE_HOST = f"{PREFIX}elsewhere", "10.214.9.0/24", "10.214.9.1"
+ARTIFACTS = ROOT / "test-artifacts"
+
+Airports = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Loss:
+    """What a ping through one tunnel saw."""
+
+    sent: int
+    lost: list[int]
+
+
+class Stack:
+    """The running stack. All times are deadlines, never sleeps."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.demo_output = ""
+        self.airports_file = folder / "airports.json"
+        self.status_file = folder / "cache" / "vpn-status.json"
+        self.environment = {
+            **os.environ,
+            "COMPOSE_PROJECT_NAME": PROJECT,
+            "NAME_PREFIX": PREFIX,
+            "DEMO_DIR": str(folder),
+            "NETWORK_PREFIX": NETWORK_PREFIX,
+            "HTTP_PORT": str(HTTP_PORT),
+            "SITE_DPD_DELAY": "5s",
+        }
+
+    def demo(self, what: str) -> str:
+        """Run scripts/demo and return what it printed."""
+        done = subprocess.run(
+            [ROOT / "scripts" / "demo", what],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"demo {what}:\n{done.stdout[-6000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    # The declaration
+
+    def airports(self) -> Airports:
+        return dict(json.loads(self.airports_file.read_text())["airports"])
+
+    def declare(self, airports: Airports) -> None:
+        """Replace the file as editors do: a new file, renamed over the old one."""
+        self.write(json.dumps({"airports": airports}, indent=2))
+
+    def write(self, text: str) -> None:
+        draft = self.airports_file.with_suffix(".draft")
+        draft.write_text(text)
+        draft.replace(self.airports_file)
+
+    @contextlib.contextmanager
+    def edited(self, change: Callable[[Airports], object]) -> Iterator[None]:
+        """Change the declaration for a while; afterwards it is what it was, and all is up."""
+        before = self.airports_file.read_text()
+        airports = self.airports()
+        change(airports)
+        self.declare(airports)
+        try:
+            yield
+        finally:
+            self.write(before)
+            self.wait_until_all_up()
+
+    # What is seen
+
+    def status(self) -> Status:
+        return read_status(self.status_file)
+
+    def connection(self, name: str) -> ConnectionStatus | None:
+        return self.status().connections.get(name)
+
+    def is_up(self, name: str) -> bool:
+        connection = self.connection(name)
+        return connection is not None and connection.status == "up"
+
+    def wait_until_all_up(self, within_s: float = 45) -> None:
+        def all_up() -> bool:
+            status = self.status()
+            names = {f"{airport}_vpn" for airport in self.airports()}
+            return (
+                time.time() - status.timestamp < 30
+                and status.configuration.valid
+                and set(status.connections) == names
+                and all(c.status == "up" for c in status.connections.values())
+            )
+
+        eventually(all_up, within_s, "all declared tunnels up")
+
+    def observe(self) -> Observed:
+        """Look at charon itself, not at what the reconciler says of it."""
+        with self.vici() as client:
+            return client.observe(deep=True)
+
+    @contextlib.contextmanager
+    def vici(self) -> Iterator[ViciClient]:
+        client = ViciClient(str(volume_path(f"{PROJECT}_vici") / "charon.vici"))
+        try:
+            yield client
+        finally:
+            client.close()
+
+    def sas(self, name: str) -> list[IkeSa]:
+        return [sa for sa in self.observe().sas if sa.name == name and sa.live]
+
+    def ike_ids(self) -> dict[str, str]:
+        """Return unique ids by name: the same before and after means that nothing was torn down."""
+        return {sa.name: sa.unique_id for sa in self.observe().sas if sa.live}
+
+    def http(self, path: str) -> tuple[int, str]:
+        """Ask the reconciler; 0 if it does not answer."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{HTTP_PORT}{path}", timeout=5) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+        except OSError as error:
+            return 0, str(error)
+
+    def wait_until_ready(self, within_s: float = 20) -> None:
+        eventually(lambda: self.http("/readyz")[0] == 200, within_s, "the reconciler is ready")
+
+    def metric(self, series: str) -> float | None:
+        """Return the value of one series, None if there is none."""
+        for line in self.http("/metrics")[1].splitlines():
+            if line.startswith(series + " "):
+                return float(line.rpartition(" ")[2])
+        return None
+
+    def actions_done(self) -> float:
+        """Count the actions of this reconciler; fail if it can't be asked."""
+        code, text = self.http("/metrics")
+        assert code == 200, text
+        return sum(
+            float(line.rpartition(" ")[2])
+            for line in text.splitlines()
+            if line.startswith("vpn_actions_total{")
+        )
+
+    def container_text(self, name: str) -> str:
+        """Return everything that a container has logged."""
+        done = subprocess.run(["docker", "logs", name], capture_output=True, text=True, check=False)
+        return done.stdout + done.stderr
+
+    def container_log(self, name: str) -> list[str]:
+        return self.container_text(name).splitlines()
+
+    # Through the tunnels
+
+    def picture(self, camera: str) -> bytes:
+        """Fetch a camera's picture from inside the hub's network."""
+        script = (
+            "import sys, urllib.request as u; "
+            f"sys.stdout.buffer.write(u.urlopen('http://{camera}/snapshot.jpg', timeout=5).read())"
+        )
+        done = subprocess.run(
+            ["docker", "exec", RECONCILER, "python", "-c", script],
+            capture_output=True,
+            check=False,
+        )
+        return done.stdout if done.returncode == 0 else b""
+
+    @contextlib.contextmanager
+    def pinging(self, *cameras: str, interval_s: float = 0.05) -> Iterator[dict[str, Loss]]:
+        """Ping through tunnels at 20 Hz meanwhile; the losses are filled in afterwards."""
+        pid = docker("inspect", "--format", "{{.State.Pid}}", PAUSE).strip()
+        program = [sys.executable, str(ROOT / "tests" / "e2e" / "pinger.py"), str(interval_s)]
+        process = subprocess.Popen(
+            ["nsenter", f"--net=/proc/{pid}/ns/net", *program, *cameras], stdout=subprocess.PIPE
+        )
+        losses: dict[str, Loss] = {}
+        try:
+            yield losses
+        finally:
+            process.send_signal(signal.SIGTERM)
+            printed, _ = process.communicate(timeout=20)
+        for camera, seen in json.loads(printed).items():
+            losses[camera] = Loss(seen["sent"], seen["lost"])
+            assert seen["sent"] >= 40, "too few pings to tell anything"
+
+    # Faults
+
+    def kill(self, container: str) -> None:
+        """Kill as the kernel would: Docker must notice by itself."""
+        run("kill", "-9", docker("inspect", "--format", "{{.State.Pid}}", container).strip())
+
+    # Sites of a test's own
+
+    @contextlib.contextmanager
+    def site(self, airport: str, psk: str, lan: str, camera: str, **more: str) -> Iterator[str]:
+        """Run one more airport, which dials the published ports of the host."""
+        name, secret = f"{PREFIX}site-{airport}", self.folder / "secrets" / f"{airport}.psk"
+        secret.write_text(psk)
+        os.chown(secret, 10001, 10001)
+        secret.chmod(0o600)
+        environment = {
+            "AIRPORT": airport,
+            "HUB_ADDRESS": ELSEWHERE_HOST,
+            "LAN": lan,
+            "CAMERA": camera,
+            "PSK_FILE": "/run/secrets/psk",
+            "DPD_DELAY": "5s",
+            **more,
+        }
+        network = ["--network", environment.pop("NETWORK", ELSEWHERE)]
+        if address := environment.pop("ADDRESS", ""):
+            network += ["--ip", address]
+        docker("rm", "--force", name, check=False)
+        docker(
+            *("run", "--detach", "--name", name, *network, "--cap-drop", "ALL"),
+            *("--cap-add", "NET_ADMIN", "--cap-add", "NET_BIND_SERVICE"),
+            *("--device", "/dev/net/tun", "--volume", f"{secret}:/run/secrets/psk:ro"),
+            *(part for key, value in environment.items() for part in ("--env", f"{key}={value}")),
+            "vpn-site",
+        )
+        try:
+            yield name
+        finally:
+            ARTIFACTS.mkdir(exist_ok=True)
+            (ARTIFACTS / f"{name}.log").write_text(self.container_text(name))
+            docker("rm", "--force", name)
+
+
+def declaration(airport: str, psk: str, lan: str, **changes: object) -> dict[str, object]:
+    """One airport as it stands in the file."""
+    vpn = {"enabled": True, "type": "ipsec", "remote_subnet": lan, "psk": psk, **changes}
+    return {"name": airport, "vpn": vpn, "webcams": []}
+
+
+def new_psk() -> str:
+    return secrets.token_urlsafe(32)
