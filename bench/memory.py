@@ -1,0 +1,146 @@
+"""Memory of the reconciler and of charon with live tunnels, under the limits of production."""
+
+import json
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+from bench.fleet import HUB_ID, manifest
+from bench.measure import Ratio, Result, Series, say
+from bench.stage import (
+    HUB,
+    RECONCILER,
+    SCRAPER,
+    SHARED,
+    SHARED_INSIDE,
+    VICI,
+    Hub,
+    hub,
+    process_of,
+    start_sites,
+)
+from tests.docker import docker, eventually
+
+TUNNELS = 100
+HUB_LIMIT, RECONCILER_LIMIT = 512 * 2**20, 256 * 2**20
+SAMPLES, EVERY_S = 40, 1.0  # long enough for one health check, whose process counts too
+RESYNC_S = 5
+_SCRAPING = """
+import itertools, time, urllib.request
+for turn in itertools.count(1):
+    for page in ("metrics", "status"):
+        urllib.request.urlopen(f"http://127.0.0.1:9580/{page}").read()
+    print(turn, flush=True)
+    time.sleep(1)
+"""
+_CGROUP_ROOT = Path("/sys/fs/cgroup")
+
+
+def memory(_runs: int) -> Result:
+    """Sample both while rounds, scrapes and a health check go on."""
+    limits = ("--memory", str(HUB_LIMIT), "--cpus", "1.0")
+    with hub(*limits) as stage:
+        document = json.dumps(manifest(TUNNELS))
+        stage.replace(stage.shared / "config" / "airports.json", document)
+        _start_reconciler()
+        start_sites(TUNNELS)
+        eventually(lambda: _up(stage) == TUNNELS, 120, "status says up", every_s=1)
+        series = _sample()
+        facts = _facts(stage)
+    ratios = (
+        Ratio(
+            "reconciler, largest figure / 256 MB", _share("reconciler", series, RECONCILER_LIMIT)
+        ),
+        Ratio("charon, largest figure / 512 MB", _share("charon", series, HUB_LIMIT)),
+    )
+    return Result(f"memory at {TUNNELS} live tunnels", series, ratios, facts)
+
+
+def _share(who: str, series: tuple[Series, ...], limit: int) -> float:
+    """Compare with the limit. Shared files count in RSS for all, in a container for the first."""
+    mine = [max(one.figures) for one in series if one.name.startswith(who)]
+    return round(max(mine) / limit, 3)
+
+
+def _sample() -> tuple[Series, ...]:
+    say(f"sampling memory for {SAMPLES * EVERY_S:.0f} s")
+    figures: dict[str, list[float]] = {}
+    for _ in range(SAMPLES):
+        for who, container in (("reconciler", RECONCILER), ("charon", HUB)):
+            pid = process_of(container)
+            figures.setdefault(f"{who}, process (RSS)", []).append(_resident(pid))
+            for what, value in _charged(pid).items():
+                figures.setdefault(f"{who}, container ({what})", []).append(value)
+        time.sleep(EVERY_S)
+    return tuple(Series(name, tuple(values), "bytes") for name, values in figures.items())
+
+
+def _resident(pid: int) -> float:
+    match = re.search(r"^VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    return float(match[1]) * 1024 if match else 0.0
+
+
+def _charged(pid: int) -> dict[str, float]:
+    """Read what the kernel charges to the container, files it has read included."""
+    folder, names = _cgroup(pid)
+    found = {what: folder / name for what, name in names.items() if (folder / name).exists()}
+    return {what: float(path.read_text()) for what, path in found.items()}
+
+
+def _cgroup(pid: int) -> tuple[Path, dict[str, str]]:
+    """Find the files of cgroup version 2 or 1."""
+    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            names = {"now": "memory.usage_in_bytes", "peak": "memory.max_usage_in_bytes"}
+            return _CGROUP_ROOT / "memory" / path.lstrip("/"), names
+        if not controllers and (_CGROUP_ROOT / path.lstrip("/") / "memory.current").exists():
+            names = {"now": "memory.current", "peak": "memory.peak"}
+            return _CGROUP_ROOT / path.lstrip("/"), names
+    raise RuntimeError("this kernel does not tell the memory of a container")
+
+
+def _status(stage: Hub) -> dict[str, Any]:
+    path = stage.shared / "cache" / "vpn-status.json"
+    status: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    return status
+
+
+def _up(stage: Hub) -> int:
+    connections = _status(stage).get("connections", {}).values()
+    return sum(connection["status"] == "up" for connection in connections)
+
+
+def _facts(stage: Hub) -> dict[str, Any]:
+    status = _status(stage)
+    return {
+        "tunnels up in the status file": _up(stage),
+        "data plane": status["daemon"]["data_plane"],
+        "rounds made": status["reconciler"]["round"],
+        "scrapes answered": int(docker("logs", "--tail", "1", SCRAPER) or 0),
+        "limits in force": "reconciler 256 MB and 0.5 CPU, charon 512 MB and 1.0 CPU",
+    }
+
+
+def _start_reconciler() -> None:
+    """Run the image beside the hub, and somebody who scrapes it every second."""
+    settings = {
+        "CONFIG_PATH": SHARED_INSIDE / "config" / "airports.json",
+        "STATUS_FILE": SHARED_INSIDE / "cache" / "vpn-status.json",
+        "STATE_DIR": SHARED_INSIDE / "state",
+        "SWANCTL_FILE": SHARED_INSIDE / "state" / "swanctl.conf",
+        "RESYNC_SECONDS": RESYNC_S,
+        "HUB_ID": HUB_ID,
+    }
+    environment = [word for key, value in settings.items() for word in ("--env", f"{key}={value}")]
+    docker(
+        *("run", "--detach", "--name", RECONCILER, "--network", f"container:{HUB}"),
+        *("--memory", str(RECONCILER_LIMIT), "--cpus", "0.5", "--cap-drop", "ALL", "--read-only"),
+        *("--volume", f"{VICI}:/run/vici", "--volume", f"{SHARED}:{SHARED_INSIDE}"),
+        *(*environment, "vpn-reconciler"),
+    )
+    docker(
+        *("run", "--detach", "--name", SCRAPER, "--network", f"container:{HUB}"),
+        *("--restart", "on-failure", "--entrypoint", "python", "vpn-reconciler", "-c", _SCRAPING),
+    )
