@@ -15,8 +15,7 @@ from reconciler.core.actions import Load
 from reconciler.core.swanctl import swanctl_text
 from reconciler.edges.manifest import ManifestWatch
 from reconciler.edges.vici_client import ViciClient
-from reconciler.report import Memory
-from reconciler.round import look
+from reconciler.look import Memory, look
 from reconciler.wakes import SETTLE_S, Wakes
 from tests.docker import eventually
 

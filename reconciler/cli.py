@@ -22,9 +22,10 @@ from reconciler.edges.manifest import read_document
 from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
 from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
+from reconciler.look import Memory, look
 from reconciler.loop import recall
-from reconciler.report import Memory, describe
-from reconciler.round import look, run_round
+from reconciler.report import describe
+from reconciler.round import run_round
 from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
 from reconciler.text import plan_text, status_text

@@ -12,7 +12,7 @@ from reconciler.edges import http
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.status_file import read_status
 from reconciler.errors import StatusError
-from reconciler.report import Memory
+from reconciler.look import Memory
 from reconciler.round import Report, run_round
 from reconciler.wakes import Wakes
 from reconciler.world import World

@@ -1,17 +1,13 @@
 """What is said about a round: from values and a clock to the status document."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 from reconciler import __version__
-from reconciler.core.actions import Action, Outcome
-from reconciler.core.backoff import Attempts
+from reconciler.core.actions import Outcome
 from reconciler.core.check import Decision
 from reconciler.core.observed import Observed, Unobserved
-from reconciler.core.render import Connection
 from reconciler.core.status import (
     ConfigurationStatus,
-    ConnectionStatus,
     DaemonStatus,
     FaultStatus,
     Hints,
@@ -19,38 +15,8 @@ from reconciler.core.status import (
     Status,
     summarise_connections,
 )
+from reconciler.look import Look, Memory
 from reconciler.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What one round hands to the next. Everything here can be lost without harm to a tunnel.
-
-    Attributes:
-        previous: the last statuses that were really observed, by connection name.
-        failures: charon's own words about the last failed attempt, by connection name.
-        last_valid: when airports.json last had no error, unix seconds.
-
-    """
-
-    rounds: int = 0
-    previous: Mapping[str, ConnectionStatus] = field(default_factory=dict)
-    daemon_since: str = ""
-    attempts: Mapping[str, Attempts] = field(default_factory=dict)
-    failures: Mapping[str, str] = field(default_factory=dict)
-    last_valid: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What was read and seen, and what follows from it, before anything is done."""
-
-    decision: Decision
-    desired: Mapping[str, Connection]
-    observed: Observed | Unobserved
-    planned: tuple[Action, ...]
-    accepted_before: Mapping[str, object] = field(repr=False)
-    errors: tuple[str, ...] = ()
 
 
 def make_status(

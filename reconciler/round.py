@@ -6,24 +6,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.act import act
-from reconciler.core.actions import Action, Outcome, Remove, StartChild
+from reconciler.core.actions import Action, Outcome, StartChild
 from reconciler.core.backoff import after_attempt, hold_back
-from reconciler.core.check import Decision, Fault, HubFacts, decide, unreadable
-from reconciler.core.diff import diff
 from reconciler.core.observed import Observed, Unobserved
-from reconciler.core.render import Hub, render
 from reconciler.core.status import (
     ConnectionStatus,
     Status,
 )
 from reconciler.core.swanctl import swanctl_text
-from reconciler.errors import IkeUnreachable, ManifestError, StateError, StatusError
-from reconciler.report import Look, Memory, make_status
+from reconciler.errors import StateError, StatusError
+from reconciler.look import Look, Memory, look, observe
+from reconciler.report import make_status
 from reconciler.world import World
 
 log = logging.getLogger(__name__)
-# So many actions at most, then the status is written and the next round follows at once.
-ACTIONS_A_ROUND = 500
+# Seconds of acting, after which the status is written and the next round follows at once.
+ACT_FOR_S = 5.0
 # These events tell of SAs only; after anything else the connections are looked at as well.
 _SHALLOW = frozenset(
     {"ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", "failure logged"}
@@ -42,26 +40,6 @@ class Report:
     took_s: float
 
 
-def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = False) -> Look:
-    """Read the declaration and charon, and plan. Changes nothing."""
-    errors: list[str] = []
-    accepted, accepted_known = _accepted(world, errors)
-    observed = _observe(world, deep=deep)
-    decision = _decide(world, observed, accepted, allow_removals=allow_removals)
-    decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
-    hub = Hub(world.settings.hub_id, world.state.mark_key(), world.settings.dpd_delay_seconds)
-    desired = render(decision.sites.values(), hub)
-    planned: list[Action] = []
-    if isinstance(observed, Observed):
-        failed = {name: attempts.count for name, attempts in memory.attempts.items()}
-        planned = diff(desired, observed, failed)
-        complete = decision.readable and (accepted_known or not decision.invalid)
-        if not complete:
-            # An airport that can't be read may be the one behind an undeclared connection.
-            planned = [action for action in planned if not isinstance(action, Remove)]
-    return Look(decision, desired, observed, tuple(planned), accepted, tuple(errors))
-
-
 def run_round(
     world: World, memory: Memory, reasons: Iterable[str], *, allow_removals: bool = False
 ) -> tuple[Memory, Report]:
@@ -69,10 +47,12 @@ def run_round(
     began_s = time.monotonic()
     reasons = tuple(sorted(reasons))
     seen = look(world, memory, deep=not set(reasons) <= _SHALLOW, allow_removals=allow_removals)
-    errors = [*seen.errors, *_remember(world, seen)]
+    unwritten = _remember(world, memory, seen)
+    errors = [*seen.errors, *unwritten]
+    memory = replace(memory, decided=seen.decided, remembered=not unwritten)
     due = hold_back(seen.planned, memory.attempts, world.clock.monotonic_s())
-    outcomes = _carry_out(world, due[:ACTIONS_A_ROUND])
-    observed = _observe(world, deep=False) if outcomes else seen.observed
+    outcomes = _carry_out(world, due)
+    observed = observe(world, deep=False) if outcomes else seen.observed
     memory = _after(world, memory, seen, outcomes, observed)
     status = make_status(world, memory, seen, observed, reasons, outcomes, errors)
     status, written = _write_status(world, status)
@@ -83,57 +63,31 @@ def run_round(
     return memory, Report(status, written, observed, tuple(outcomes), more, took_s)
 
 
-def _accepted(world: World, errors: list[str]) -> tuple[dict[str, object], bool]:
-    """Read the last good declarations, and whether they could be known at all."""
+def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
+    """Write what must survive us, before acting: charon's own start then finds the new state.
+
+    Nothing is written that rests on doubt: not without knowing what was accepted before while an
+    airport can't be read, and nothing is accepted whose algorithms charon was never asked about.
+    """
+    decided = seen.decided
+    if not decided.sure or (memory.remembered and decided is memory.decided):
+        return []
     try:
-        accepted = world.state.read_accepted()
+        world.state.write_swanctl(swanctl_text(decided.desired.values()))
+        asked = decided.hub.algorithms is not None
+        if asked and decided.decision.readable:
+            world.state.write_accepted(decided.decision.accepted)
     except StateError as error:
-        errors.append(str(error))
-        return {}, False
-    return accepted, bool(accepted)
-
-
-def _observe(world: World, *, deep: bool) -> Observed | Unobserved:
-    try:
-        return world.ike.observe(deep=deep)
-    except IkeUnreachable as error:
-        return Unobserved(str(error))
-
-
-def _decide(
-    world: World,
-    observed: Observed | Unobserved,
-    accepted: Mapping[str, object],
-    *,
-    allow_removals: bool,
-) -> Decision:
-    algorithms = observed.algorithms if isinstance(observed, Observed) else None
-    hub = HubFacts(world.settings.hub_id, world.read_hub_networks(), algorithms)
-    try:
-        document = world.read_document()
-    except ManifestError as error:
-        return unreadable(Fault(world.settings.config_path.name, str(error)), accepted, hub)
-    return decide(document, accepted, hub, allow_removals=allow_removals)
-
-
-def _remember(world: World, seen: Look) -> list[str]:
-    """Write what must survive us, before acting: charon's own start then finds the new state."""
-    errors = []
-    try:
-        if seen.decision.readable and seen.decision.accepted != seen.accepted_before:
-            world.state.write_accepted(seen.decision.accepted)
-        if seen.decision.readable or seen.decision.sites:
-            world.state.write_swanctl(swanctl_text(seen.desired.values()))
-    except StateError as error:
-        errors.append(str(error))
         log.exception("state not written")
-    return errors
+        return [str(error)]
+    return []
 
 
 def _carry_out(world: World, actions: Iterable[Action]) -> list[Outcome]:
-    outcomes = []
+    outcomes: list[Outcome] = []
+    until_s = world.clock.monotonic_s() + ACT_FOR_S
     for action in actions:
-        if world.stopping():
+        if world.stopping() or world.clock.monotonic_s() >= until_s:
             break
         outcome = act(action, world.ike)
         outcomes.append(outcome)

@@ -11,8 +11,8 @@ from reconciler.core.status import ConnectionStatus, Status
 from reconciler.edges.manifest import read_document
 from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
+from reconciler.look import Memory
 from reconciler.loop import recall
-from reconciler.report import Memory
 from reconciler.round import Report, run_round
 from reconciler.settings import Settings
 from reconciler.world import Clock, Failures, World

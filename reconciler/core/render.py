@@ -67,7 +67,8 @@ class Connection:
     """One tunnel as charon should have it. `psk` and `settings` never reach a log.
 
     Attributes:
-        settings: the body of `load-conn`, which is the body of a swanctl.conf section, too.
+        settings: the body of `load-conn`, which is the body of a swanctl.conf section, too. Only
+            dicts, lists and texts: VICI knows no others.
 
     """
 

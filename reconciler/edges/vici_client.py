@@ -70,7 +70,7 @@ class ViciClient:
 
     def load_connection(self, name: str, settings: Mapping[str, Any]) -> None:
         """Send `load-conn`."""
-        self._call(lambda session: session.load_conn({name: _plain(settings)}))
+        self._call(lambda session: session.load_conn({name: settings}))
 
     def unload_connection(self, name: str) -> None:
         """Send `unload-conn`."""
@@ -204,13 +204,6 @@ def _sas(session: Session) -> tuple[IkeSa, ...]:
         for event in [*session.list_sas()]
         for name, message in event.items()
     )
-
-
-def _plain(value: object) -> Any:
-    """Copy into the only types that the wire knows: dict, list, text and bytes."""
-    if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 @contextlib.contextmanager

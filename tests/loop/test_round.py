@@ -1,14 +1,16 @@
 """Whole rounds against the fake charon: what the file says comes about, and what fails is said."""
 
+from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from reconciler.errors import IkeRefused, IkeUnreachable
 from tests.builders import vpn
-from tests.fake_ike import Killed
-from tests.worlds import Bench
+from tests.fake_ike import FakeIke, Killed
+from tests.worlds import Bench, FakeClock
 
 
 @pytest.fixture
@@ -156,6 +158,7 @@ def test_with_one_bad_airport_and_no_memory_nothing_is_removed(three_up: Bench) 
     report = three_up.round()
     assert three_up.requests() == []
     assert "accepted.json" in report.status.reconciler.errors[0]
+    assert "s51_vpn" in three_up.settings.swanctl_file.read_text()
 
 
 def test_when_charon_can_not_be_asked_nothing_is_done_or_claimed(three_up: Bench) -> None:
@@ -307,16 +310,37 @@ def test_a_clash_with_a_connection_of_somebody_else_is_named(bench: Bench) -> No
     assert "somebody else" in bench.connection().reason
 
 
-def test_a_thousand_airports_are_loaded_in_several_rounds_with_a_status_after_each(
+class SlowIke(FakeIke):
+    """Each connection takes an eighth of a second to load."""
+
+    clock: FakeClock
+
+    def load_connection(self, name: str, settings: Mapping[str, Any]) -> None:
+        self.clock.elapsed_s += 0.125
+        super().load_connection(name, settings)
+
+
+def test_long_work_is_done_in_several_rounds_with_a_status_after_each(tmp_path: Path) -> None:
+    ike = SlowIke()
+    bench = Bench(tmp_path, ike)
+    ike.clock = bench.clock
+    bench.declare(**{f"k{n:03d}": vpn(n) for n in range(120)})
+    done = []
+    while (report := bench.round()).more:
+        done.append(len(report.outcomes))
+        assert bench.status.timestamp == bench.clock.now()
+    assert done == [40, 40]
+    assert len(ike.connections) == 120
+
+
+def test_an_airport_is_not_accepted_before_charon_was_asked_for_its_algorithms(
     bench: Bench,
 ) -> None:
-    airports = {
-        f"k{n:04d}": vpn(1, remote_subnet=f"10.{n // 250}.{n % 250}.0/24") for n in range(1000)
-    }
-    bench.declare(**airports)
-    first = bench.round()
-    assert first.more
-    assert len(first.outcomes) == 500
-    second = bench.round()
-    assert not second.more
-    assert len(bench.ike.connections) == 1000
+    bench.ike.reachable = False
+    bench.declare(kspb=vpn(), kczk=vpn(2, dh_group=32))
+    bench.round()
+    assert not (bench.settings.state_dir / "accepted.json").exists()
+    bench.ike.reachable = True
+    bench.rounds()
+    assert set(bench.ike.connections) == {"kspb_vpn"}
+    assert bench.status.configuration.airports_invalid == ("kczk",)

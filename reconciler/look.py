@@ -1,0 +1,168 @@
+"""Before anything is done: what is declared, what is seen, and what follows. Changes nothing."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from reconciler.core.actions import Action, Remove
+from reconciler.core.backoff import Attempts
+from reconciler.core.check import Decision, Fault, HubFacts, decide, unreadable
+from reconciler.core.diff import diff
+from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.render import Connection, Hub, render
+from reconciler.core.status import ConnectionStatus
+from reconciler.errors import IkeUnreachable, ManifestError, StateError
+from reconciler.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """A decision with all that it was made from, so that it need not be made twice.
+
+    Attributes:
+        document: airports.json as parsed, or the fault that kept it from being parsed.
+        accepted: the last good declarations; None if they could not be read. They hold keys.
+        desired: what charon should have, by connection name.
+
+    """
+
+    document: object = field(repr=False)
+    accepted: Mapping[str, object] | None = field(repr=False)
+    hub: HubFacts
+    allow_removals: bool
+    decision: Decision
+    desired: Mapping[str, Connection] = field(repr=False)
+
+    @property
+    def sure(self) -> bool:
+        """Whether it is known what every airport's tunnel is.
+
+        An airport that can't be read may be the one behind an undeclared connection, unless what
+        was accepted before is known.
+        """
+        return bool(self.accepted) or (self.decision.readable and not self.decision.invalid)
+
+    def still_holds(
+        self,
+        document: object,
+        accepted: Mapping[str, object] | None,
+        hub: HubFacts,
+        *,
+        allow_removals: bool,
+    ) -> bool:
+        """Whether deciding again would give the same."""
+        before = (self.allow_removals, self.hub, self.document, self.accepted)
+        return before == (allow_removals, hub, document, accepted)
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """What one round hands to the next. Everything here can be lost without harm to a tunnel.
+
+    Attributes:
+        previous: the last statuses that were really observed, by connection name.
+        failures: charon's own words about the last failed attempt, by connection name.
+        last_valid: when airports.json last had no error, unix seconds.
+        decided: the last decision.
+        remembered: whether that decision is safe on the state volume.
+
+    """
+
+    rounds: int = 0
+    previous: Mapping[str, ConnectionStatus] = field(default_factory=dict)
+    daemon_since: str = ""
+    attempts: Mapping[str, Attempts] = field(default_factory=dict)
+    failures: Mapping[str, str] = field(default_factory=dict)
+    last_valid: int = 0
+    decided: Decided | None = None
+    remembered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was read and seen, and what follows from it."""
+
+    decided: Decided
+    observed: Observed | Unobserved
+    planned: tuple[Action, ...]
+    errors: tuple[str, ...] = ()
+
+    @property
+    def decision(self) -> Decision:
+        """What was decided about the file."""
+        return self.decided.decision
+
+    @property
+    def desired(self) -> Mapping[str, Connection]:
+        """What charon should have, by connection name."""
+        return self.decided.desired
+
+
+def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = False) -> Look:
+    """Read the declaration and charon, and plan. Raises StateError without a key for the marks."""
+    observed = observe(world, deep=deep)
+    errors: list[str] = []
+    decided = _decide(world, memory, observed, errors, allow_removals=allow_removals)
+    if isinstance(observed, Unobserved):
+        return Look(decided, observed, (), tuple(errors))
+    failed = {name: attempts.count for name, attempts in memory.attempts.items()}
+    planned = diff(decided.desired, observed, failed)
+    if not (decided.sure and decided.decision.readable):
+        planned = [action for action in planned if not isinstance(action, Remove)]
+    return Look(decided, observed, tuple(planned), tuple(errors))
+
+
+def observe(world: World, *, deep: bool) -> Observed | Unobserved:
+    """Look at charon, or say why that was not possible."""
+    try:
+        return world.ike.observe(deep=deep)
+    except IkeUnreachable as error:
+        return Unobserved(str(error))
+
+
+def _decide(
+    world: World,
+    memory: Memory,
+    observed: Observed | Unobserved,
+    errors: list[str],
+    *,
+    allow_removals: bool,
+) -> Decided:
+    """Decide about the file, or find that the last decision still holds."""
+    accepted = _accepted(world, errors)
+    facts = _hub_facts(world, memory, observed)
+    document = _document(world)
+    last = memory.decided
+    if last and last.still_holds(document, accepted, facts, allow_removals=allow_removals):
+        return last
+    if isinstance(document, Fault):
+        decision = unreadable(document, accepted or {}, facts)
+    else:
+        decision = decide(document, accepted or {}, facts, allow_removals=allow_removals)
+    decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
+    hub = Hub(world.settings.hub_id, world.state.mark_key(), world.settings.dpd_delay_seconds)
+    desired = render(decision.sites.values(), hub)
+    return Decided(document, accepted, facts, allow_removals, decision, desired)
+
+
+def _document(world: World) -> object:
+    """Return airports.json as parsed, or the Fault for which it can't be."""
+    try:
+        return world.read_document()
+    except ManifestError as error:
+        return Fault(world.settings.config_path.name, str(error))
+
+
+def _accepted(world: World, errors: list[str]) -> dict[str, object] | None:
+    try:
+        return world.state.read_accepted()
+    except StateError as error:
+        errors.append(str(error))
+        return None
+
+
+def _hub_facts(world: World, memory: Memory, observed: Observed | Unobserved) -> HubFacts:
+    """While charon can't be asked, its algorithms are those of the last time."""
+    algorithms = memory.decided.hub.algorithms if memory.decided else None
+    if isinstance(observed, Observed):
+        algorithms = observed.algorithms
+    return HubFacts(world.settings.hub_id, world.read_hub_networks(), algorithms)
