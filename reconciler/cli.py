@@ -7,6 +7,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from http import HTTPStatus
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +31,10 @@ from reconciler.round import run_round
 from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
 from reconciler.text import plan_text, status_text
-from reconciler.wiring import real_world
+from reconciler.wiring import mount_faults, real_world
 
 _WATCH_S = 2.0
+_HEALTH_S = 8.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -78,6 +81,8 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         deep=True,
         allow_removals=options.allow_removals,
     )
+    if seen.errors:
+        return _fail(1, f"nothing can be planned: {'; '.join(seen.errors)}")
     if isinstance(seen.observed, Unobserved):
         return _fail(1, f"charon can't be asked, so nothing can be planned: {seen.observed.reason}")
     if options.json:
@@ -109,12 +114,15 @@ def _note_lines(decision: Decision) -> list[str]:
 
 
 def _apply(settings: Settings, options: argparse.Namespace) -> int:
-    memory, more, good = recall(settings.status_file), True, True
     world = real_world(settings)
+    memory, more, good = recall(settings.status_file, world.clock), True, True
     outcomes: list[Outcome] = []
     while more:
         memory, report = run_round(world, memory, {"apply"}, allow_removals=options.allow_removals)
         outcomes += report.outcomes
+        if report.status.reconciler.errors:
+            _fail(1, "; ".join(report.status.reconciler.errors))
+            good = False
         more, good = report.more, good and all(o.error is None for o in report.outcomes)
         if isinstance(report.observed, Unobserved):
             return _fail(1, f"charon can't be asked: {report.observed.reason}")
@@ -158,7 +166,8 @@ def _validate(settings: Settings, options: argparse.Namespace) -> int:
     except ManifestError as error:
         faults: tuple[Fault, ...] = (Fault(str(path), str(error)),)
     else:
-        faults = decide(document, {}, _hub_facts(settings)).faults
+        decision = decide(document, {}, _hub_facts(settings))
+        faults = (*decision.faults, *mount_faults(path))
     wrong = any(fault.severity is Severity.ERROR for fault in faults)
     if options.json:
         _print_json({"valid": not wrong, "faults": [_fault_json(fault) for fault in faults]})
@@ -187,6 +196,25 @@ def _hub_facts(settings: Settings) -> HubFacts:
 
 def _fault_json(fault: Fault) -> dict[str, str]:
     return {"path": fault.path, "message": fault.message, "severity": fault.severity.value}
+
+
+def _health(settings: Settings, _options: argparse.Namespace) -> int:
+    """Ask the running reconciler; its own health check in the container."""
+    host, port = settings.listen_address
+    connection = HTTPConnection(_reachable(host), port, timeout=_HEALTH_S)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        words = answer.read().decode(errors="replace").strip()
+    finally:
+        connection.close()
+    _print(words)
+    return 0 if answer.status == HTTPStatus.OK else 1
+
+
+def _reachable(host: str) -> str:
+    """Return an address at which one who listens on all of them can be reached."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def _schema(_settings: Settings, options: argparse.Namespace) -> int:
@@ -221,7 +249,12 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print JSON")
         return sub
 
-    command("run", _run, "keep charon as declared until stopped", "0 stopped; 2 usage")
+    command(
+        "run",
+        _run,
+        "keep charon as declared until stopped",
+        "0 stopped; 1 could not start, or a part of it died; 2 usage",
+    )
     plan = with_json(
         command(
             "plan",
@@ -250,6 +283,7 @@ def _parser() -> argparse.ArgumentParser:
         command("validate", _validate, "check airports.json", "0 no error; 1 errors; 2 usage")
     )
     validate.add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
+    command("health", _health, "ask the running reconciler for /healthz", "0 it is well; 1 not")
     schema = with_json(command("schema", _schema, "print a JSON Schema", "0; 2 usage"))
     schema.add_argument("document", nargs="?", choices=["airports", "status"], default="airports")
     return parser

@@ -21,6 +21,7 @@ class Decided:
     Attributes:
         document: airports.json as parsed, or the fault that kept it from being parsed.
         accepted: the last good declarations; None if they could not be read. They hold keys.
+        keyed: whether there was a key for the marks.
         desired: what charon should have, by connection name.
 
     """
@@ -29,6 +30,7 @@ class Decided:
     accepted: Mapping[str, object] | None = field(repr=False)
     hub: HubFacts
     allow_removals: bool
+    keyed: bool
     decision: Decision
     desired: Mapping[str, Connection] = field(repr=False)
 
@@ -39,7 +41,8 @@ class Decided:
         An airport that can't be read may be the one behind an undeclared connection, unless what
         was accepted before is known.
         """
-        return bool(self.accepted) or (self.decision.readable and not self.decision.invalid)
+        known = bool(self.accepted) or (self.decision.readable and not self.decision.invalid)
+        return known and self.keyed
 
     def still_holds(
         self,
@@ -50,8 +53,8 @@ class Decided:
         allow_removals: bool,
     ) -> bool:
         """Whether deciding again would give the same."""
-        before = (self.allow_removals, self.hub, self.document, self.accepted)
-        return before == (allow_removals, hub, document, accepted)
+        before = (self.keyed, self.allow_removals, self.hub, self.document, self.accepted)
+        return before == (True, allow_removals, hub, document, accepted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class Memory:
     Attributes:
         previous: the last statuses that were really observed, by connection name.
         failures: charon's own words about the last failed attempt, by connection name.
+        looked_s: when charon was last seen, on the monotonic clock; None: never.
         last_valid: when airports.json last had no error, unix seconds.
         decided: the last decision.
         remembered: whether that decision is safe on the state volume.
@@ -69,7 +73,7 @@ class Memory:
 
     rounds: int = 0
     previous: Mapping[str, ConnectionStatus] = field(default_factory=dict)
-    daemon_since: str = ""
+    looked_s: float | None = None
     attempts: Mapping[str, Attempts] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     last_valid: int = 0
@@ -98,11 +102,11 @@ class Look:
 
 
 def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = False) -> Look:
-    """Read the declaration and charon, and plan. Raises StateError without a key for the marks."""
+    """Read the declaration and charon, and plan. Without a key for the marks there is no plan."""
     observed = observe(world, deep=deep)
     errors: list[str] = []
     decided = _decide(world, memory, observed, errors, allow_removals=allow_removals)
-    if isinstance(observed, Unobserved):
+    if isinstance(observed, Unobserved) or not decided.keyed:
         return Look(decided, observed, (), tuple(errors))
     failed = {name: attempts.count for name, attempts in memory.attempts.items()}
     planned = diff(decided.desired, observed, failed)
@@ -139,9 +143,20 @@ def _decide(
     else:
         decision = decide(document, accepted or {}, facts, allow_removals=allow_removals)
     decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
-    hub = Hub(world.settings.hub_id, world.state.mark_key(), world.settings.dpd_delay_seconds)
+    hub = _hub(world, errors)
     desired = render(decision.sites.values(), hub)
-    return Decided(document, accepted, facts, allow_removals, decision, desired)
+    keyed = bool(hub.mark_key)
+    return Decided(document, accepted, facts, allow_removals, keyed, decision, desired)
+
+
+def _hub(world: World, errors: list[str]) -> Hub:
+    """Without a key nothing can be planned; an empty one still names what should be reported."""
+    try:
+        key = world.state.mark_key()
+    except StateError as error:
+        errors.append(str(error))
+        key = b""
+    return Hub(world.settings.hub_id, key, world.settings.dpd_delay_seconds)
 
 
 def _document(world: World) -> object:

@@ -15,16 +15,17 @@ from reconciler.errors import StatusError
 from reconciler.look import Memory
 from reconciler.round import Report, run_round
 from reconciler.wakes import Wakes
-from reconciler.world import World
+from reconciler.world import Clock, World
 
 log = logging.getLogger(__name__)
 # The timer fires early enough that a status is never older than the resync interval.
 _TIMER_SHARE = 0.8
 _LONGEST_PAUSE_S = 60.0
 _UNREACHABLE_PAUSE_S = 2.0
+_SETTLING_PAUSE_S = 0.5
 
 
-def recall(status_file: Path) -> Memory:
+def recall(status_file: Path, clock: Clock) -> Memory:
     """Take times of transitions over from the last status file, if there is a usable one."""
     try:
         status = read_status(status_file)
@@ -33,7 +34,7 @@ def recall(status_file: Path) -> Memory:
         return Memory()
     return Memory(
         previous=status.connections,
-        daemon_since=status.daemon.running_since,
+        looked_s=clock.monotonic_s() - max(0, clock.now() - status.timestamp),
         last_valid=status.configuration.last_valid,
     )
 
@@ -94,7 +95,11 @@ class Loop:
 
     def run(self) -> None:
         """Make rounds until stopped."""
-        memory, reasons, failed = recall(self._world.settings.status_file), frozenset({"start"}), 0
+        memory, reasons, failed = (
+            recall(self._world.settings.status_file, self._world.clock),
+            frozenset({"start"}),
+            0,
+        )
         while True:
             last = self._stopping.is_set()
             try:
@@ -122,6 +127,8 @@ class Loop:
             return 0.0
         if isinstance(report.observed, Unobserved):
             return _UNREACHABLE_PAUSE_S
+        if report.settling:
+            return _SETTLING_PAUSE_S
         now_s = self._world.clock.monotonic_s()
         due = [attempts.next_s - now_s for attempts in memory.attempts.values()]
         return min([self._world.settings.resync_seconds * _TIMER_SHARE, *due])
@@ -151,7 +158,7 @@ class Loop:
             log.warning("removals held", extra={"fields": {"airports": held}})
         if not status.daemon.reachable:
             log.error("charon unreachable", extra={"fields": {"cause": status.daemon.error}})
-        elif not faults:
+        elif not faults and not status.configuration.removals_held:
             log.info(
                 "configuration in force",
                 extra={"fields": {"airports": status.configuration.airports_declared}},

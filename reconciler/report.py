@@ -66,7 +66,7 @@ def _daemon_status(observed: Observed | Unobserved) -> DaemonStatus:
     return DaemonStatus(
         reachable=True,
         version=daemon.version,
-        running_since=daemon.since,
+        running_since=daemon.started_at,
         data_plane=daemon.data_plane,
         workers_idle=daemon.workers_idle,
         workers_total=daemon.workers_total,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from reconciler.act import act
 from reconciler.core.actions import Action, Outcome, StartChild
 from reconciler.core.backoff import after_attempt, hold_back
+from reconciler.core.diff import settling
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.status import (
     ConnectionStatus,
@@ -22,6 +23,8 @@ from reconciler.world import World
 log = logging.getLogger(__name__)
 # Seconds of acting, after which the status is written and the next round follows at once.
 ACT_FOR_S = 5.0
+# charon tells its start by subtracting two clocks, so the second may differ between two looks.
+_START_TIME_ERROR_S = 2
 # These events tell of SAs only; after anything else the connections are looked at as well.
 _SHALLOW = frozenset(
     {"ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", "failure logged"}
@@ -30,13 +33,20 @@ _SHALLOW = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A finished round. `more`: actions are left over, so the next round follows at once."""
+    """A finished round.
+
+    Attributes:
+        more: actions are left over, so the next round follows at once.
+        settling: an old CHILD_SA waits for its end, so the next round follows soon.
+
+    """
 
     status: Status
     status_written: bool
     observed: Observed | Unobserved
     outcomes: tuple[Outcome, ...]
     more: bool
+    settling: bool
     took_s: float
 
 
@@ -56,11 +66,12 @@ def run_round(
     memory = _after(world, memory, seen, outcomes, observed)
     status = make_status(world, memory, seen, observed, reasons, outcomes, errors)
     status, written = _write_status(world, status)
-    memory = _told(memory, status, observed)
+    memory = _told(world, memory, status, observed)
     took_s = time.monotonic() - began_s
     _log_round(memory, reasons, outcomes, took_s)
     more = len(due) > len(outcomes)
-    return memory, Report(status, written, observed, tuple(outcomes), more, took_s)
+    soon = isinstance(observed, Observed) and settling(seen.desired, observed)
+    return memory, Report(status, written, observed, tuple(outcomes), more, soon, took_s)
 
 
 def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
@@ -119,9 +130,21 @@ def _after(
             failures[outcome.action.name] = outcome.error
     failures = {name: words for name, words in failures.items() if name in seen.desired}
     previous = memory.previous
-    if isinstance(observed, Observed) and memory.daemon_since not in ("", observed.daemon.since):
+    if _restarted(world, memory, observed):
         previous = _all_down(previous, world.clock.now())
     return replace(memory, attempts=attempts, failures=failures, previous=previous)
+
+
+def _restarted(world: World, memory: Memory, observed: Observed | Unobserved) -> bool:
+    """Tell whether charon has run for less time than has passed since we last saw it.
+
+    By durations, so that a clock that is set does not look like a restart.
+    """
+    if isinstance(observed, Unobserved) or memory.looked_s is None:
+        return False
+    runs_for_s = world.clock.now() - observed.daemon.started_at
+    passed_s = world.clock.monotonic_s() - memory.looked_s
+    return 0 <= runs_for_s < passed_s - _START_TIME_ERROR_S
 
 
 def _all_down(previous: Mapping[str, ConnectionStatus], now: int) -> dict[str, ConnectionStatus]:
@@ -133,7 +156,7 @@ def _all_down(previous: Mapping[str, ConnectionStatus], now: int) -> dict[str, C
     }
 
 
-def _told(memory: Memory, status: Status, observed: Observed | Unobserved) -> Memory:
+def _told(world: World, memory: Memory, status: Status, observed: Observed | Unobserved) -> Memory:
     """Remember what was seen; a look that failed leaves the memory of the last good one."""
     rounds = memory.rounds + 1
     last_valid = status.configuration.last_valid
@@ -142,8 +165,8 @@ def _told(memory: Memory, status: Status, observed: Observed | Unobserved) -> Me
         return memory
     seen = status.connections
     failures = {n: words for n, words in memory.failures.items() if seen[n].status != "up"}
-    since = observed.daemon.since
-    return replace(memory, previous=seen, daemon_since=since, failures=failures)
+    looked_s = world.clock.monotonic_s()
+    return replace(memory, previous=seen, looked_s=looked_s, failures=failures)
 
 
 def _write_status(world: World, status: Status) -> tuple[Status, bool]:

@@ -24,12 +24,13 @@ def real_world(settings: Settings, failures: Failures | None = None) -> World:
         write_status=lambda status: write_status(settings.status_file, status),
         read_hub_networks=read_hub_networks,
         observe_container=containers.observe,
-        mount_faults=lambda: _mount_faults(settings.config_path),
+        mount_faults=lambda: mount_faults(settings.config_path),
         take_failures=failures.take if failures else dict,
     )
 
 
-def _mount_faults(path: Path) -> tuple[Fault, ...]:
+def mount_faults(path: Path) -> tuple[Fault, ...]:
+    """Warn of a file that is mounted by itself."""
     if not mounted_as_file(path):
         return ()
     message = (

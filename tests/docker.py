@@ -14,20 +14,29 @@ class CommandError(AssertionError):
 
 
 def run(
-    *command: str, stdin: bytes | None = None, check: bool = True, timeout_s: float = 120
+    *command: str,
+    stdin: bytes | None = None,
+    check: bool = True,
+    both: bool = False,
+    timeout_s: float = 120,
 ) -> str:
     """Run a command and return what it printed. Raises CommandError with its words."""
-    done = subprocess.run(command, input=stdin, capture_output=True, timeout=timeout_s, check=False)
+    errors = subprocess.STDOUT if both else subprocess.PIPE
+    done = subprocess.run(
+        command, input=stdin, stdout=subprocess.PIPE, stderr=errors, timeout=timeout_s, check=False
+    )
     printed = done.stdout.decode(errors="replace")
     if check and done.returncode != 0:
-        words = done.stderr.decode(errors="replace")
+        words = (done.stderr or b"").decode(errors="replace")
         raise CommandError(f"{' '.join(command)}: exit {done.returncode}\n{printed}\n{words}")
     return printed
 
 
-def docker(*arguments: str, stdin: bytes | None = None, check: bool = True) -> str:
-    """Run a docker command."""
-    return run("docker", *arguments, stdin=stdin, check=check)
+def docker(
+    *arguments: str, stdin: bytes | None = None, check: bool = True, both: bool = False
+) -> str:
+    """Run a docker command. `both`: return what it wrote on standard error as well."""
+    return run("docker", *arguments, stdin=stdin, check=check, both=both)
 
 
 def eventually(check: Callable[[], T], within_s: float, what: str = "", every_s: float = 0.2) -> T:

@@ -38,7 +38,7 @@ class FakeIke:
     refuses_new_children: set[str] = field(default_factory=set)
     kill_after: int | None = None
     reachable: bool = True
-    since: str = "first start"
+    started_at: int = 1_600_000_000
     _next_id: int = 1
 
     def observe(self, *, deep: bool) -> Observed:
@@ -47,7 +47,7 @@ class FakeIke:
         self._raise_fault("observe")
         marked = {found[0] for id_ in self.secrets if (found := mark_of_secret(id_))}
         return Observed(
-            daemon=Daemon("6.0.1", self.since, "userspace", 32, 20, 0, len(self.sas), 0),
+            daemon=Daemon("6.0.1", self.started_at, "userspace", 32, 20, 0, len(self.sas), 0),
             connections={
                 name: frozenset(settings["children"]) if deep or name not in marked else None
                 for name, settings in self.connections.items()
@@ -122,10 +122,10 @@ class FakeIke:
         sa = IkeSa(name, self._id(), "ESTABLISHED", "198.51.100.7", 4500, "", False)
         self.sas.append(replace(sa, established_s=established_s, children=(child,)))
 
-    def restart(self) -> None:
+    def restart(self, now: int) -> None:
         """Play `kill -9` of charon: everything it had is gone."""
         self.connections, self.secrets, self.sas = {}, {}, []
-        self.since = f"start after {self.since}"
+        self.started_at = now
 
     def _child(self, name: str, settings: Mapping[str, Any]) -> ChildSa:
         child = settings["children"][name]

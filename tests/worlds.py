@@ -25,9 +25,10 @@ class FakeClock(Clock):
 
     def __init__(self) -> None:
         self.elapsed_s = 0.0
+        self.set_by_s = 0
 
     def now(self) -> int:
-        return 1_700_000_000 + int(self.elapsed_s)
+        return 1_700_000_000 + self.set_by_s + int(self.elapsed_s)
 
     def monotonic_s(self) -> float:
         return self.elapsed_s
@@ -85,7 +86,7 @@ class Bench:
 
     def restart_reconciler(self) -> None:
         """Forget everything but what is on disk."""
-        self.memory = recall(self.settings.status_file)
+        self.memory = recall(self.settings.status_file, self.clock)
 
     def requests(self) -> list[str]:
         """Take the requests that charon got since the last call."""

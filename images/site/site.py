@@ -155,6 +155,23 @@ def swanctl(*arguments: str) -> str:
     return ""
 
 
+def keep_route_to_hub(settings: Settings) -> None:
+    """Send what the tunnel is for into charon's TUN device, and the tunnel itself past it.
+
+    charon keeps such a route itself, in table 220; but of two child tunnels that share the route,
+    the first to end takes it away from the other. So this one stands before it.
+    """
+    while not Path("/sys/class/net/ipsec0").exists():
+        time.sleep(0.1)  # there is none with the data plane in the kernel, which needs no route
+    table = ("table", "219")
+    run("ip", "route", "replace", "throw", f"{settings.hub_address}/32", *table)
+    run(
+        *("ip", "route", "replace", settings.hub_subnet, "dev", "ipsec0"),
+        *("src", settings.camera, *table),
+    )
+    run("ip", "rule", "add", "priority", "219", "lookup", "219")
+
+
 def dial_for_ever() -> None:
     """Charon redials by itself when the hub is silent, but not when the hub refuses."""
     while True:
@@ -221,6 +238,7 @@ def serve() -> int:
 
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
+    start_in_background(lambda: keep_route_to_hub(settings))
     if settings.dials:
         start_in_background(dial_for_ever)
     return charon.wait()

@@ -22,6 +22,8 @@ from reconciler.core.render import Connection, Mark, mark_of_child, mark_of_secr
 
 # A site may create its CHILD_SA a moment after the IKE_SA; only then is it missing.
 CHILD_GRACE_S = 5
+# What is under way on the old CHILD_SA must arrive before it ends; charon counts whole seconds.
+CHILD_SETTLE_S = 2
 # While a peer re-authenticates make-before-break, two IKE_SAs of one name are right for a moment.
 DUPLICATE_GRACE_S = 10
 
@@ -131,9 +133,9 @@ def _load_cause(connection: Connection, have: Known) -> str | None:
 def _what_changed(mark: Mark, before: Iterable[Mark]) -> str:
     old = next(iter(sorted(before, key=str)))
     parts = [
-        ("IKE settings or key", old.ike != mark.ike),
+        ("identities or key", old.ike != mark.ike),
         ("selectors or ESP settings", old.child != mark.child),
-        ("the hub's proposal list", old.hub != mark.hub),
+        ("proposal list, address or timers", old.later != mark.later),
     ]
     return ", ".join(text for text, changed in parts if changed)
 
@@ -177,17 +179,39 @@ def _one_sa(
         else:
             yield StartChild(name, connection.child_name, "IKE_SA without CHILD_SA")
     elif any(mark is None or mark.ike != connection.mark.ike for mark in marks):
-        yield EndIke(name, sa.unique_id, "negotiated before the IKE settings or the key changed")
+        yield EndIke(name, sa.unique_id, "negotiated before the identities or the key changed")
+    elif _from_elsewhere(connection, sa):
+        yield EndIke(name, sa.unique_id, "its peer is not at the declared address")
     elif outdated and _has_current(connection, sa):
-        for child in outdated:
+        for child in outdated if _settled(connection, sa) else ():
             yield EndChild(name, child.unique_id, "a CHILD_SA with the new settings is up")
     elif outdated and carried:
         yield EndIke(name, sa.unique_id, "another IKE_SA carries the new settings")
-    elif outdated and (failed_starts or _built_on_other_list(outdated, connection.mark)):
+    elif outdated and (failed_starts or _built_on_other_settings(outdated, connection.mark)):
         # charon can't start a child over an IKE_SA whose connection differs from the loaded one.
         yield EndIke(name, sa.unique_id, "the new selectors or ESP settings can't be had in place")
     elif outdated:
         yield StartChild(name, connection.child_name, "selectors or ESP settings changed")
+
+
+def _settled(connection: Connection, sa: IkeSa) -> bool:
+    current = [c for c in sa.carrying_children if _is_current(c, connection.mark)]
+    return any(child.installed_s >= CHILD_SETTLE_S for child in current)
+
+
+def settling(desired: Mapping[str, Connection], observed: Observed) -> bool:
+    """Tell whether some old CHILD_SA will have to end as soon as its successor has settled."""
+    return any(
+        sa.name in desired
+        and _has_current(desired[sa.name], sa)
+        and not all(_is_current(child, desired[sa.name].mark) for child in sa.carrying_children)
+        for sa in observed.sas
+    )
+
+
+def _from_elsewhere(connection: Connection, sa: IkeSa) -> bool:
+    declared = connection.remote_address
+    return declared is not None and sa.remote_host != str(declared)
 
 
 def _has_current(connection: Connection, sa: IkeSa) -> bool:
@@ -195,14 +219,14 @@ def _has_current(connection: Connection, sa: IkeSa) -> bool:
 
 
 def _is_current(child: ChildSa, mark: Mark) -> bool:
-    """Compare only what a running SA depends on: the hub's proposal list is for the next one."""
+    """Compare only what a running SA depends on: the last part is for the next one."""
     have = mark_of_child(child.name)
     return have is not None and (have.ike, have.child) == (mark.ike, mark.child)
 
 
-def _built_on_other_list(children: Iterable[ChildSa], mark: Mark) -> bool:
+def _built_on_other_settings(children: Iterable[ChildSa], mark: Mark) -> bool:
     return any(
-        (have := mark_of_child(child.name)) is not None and have.hub != mark.hub
+        (have := mark_of_child(child.name)) is not None and have.later != mark.later
         for child in children
     )
 

@@ -24,6 +24,7 @@ class ChildSa:
     received_packets: int = 0
     sent_packets: int = 0
     installed_s: int = 0
+    spi_in: str = ""
 
     @property
     def carrying(self) -> bool:
@@ -58,10 +59,10 @@ class IkeSa:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """charon itself. `since` changes when it was restarted."""
+    """charon itself. `started_at`: unix seconds, give or take two; 0: not known."""
 
     version: str
-    since: str
+    started_at: int
     data_plane: str
     workers_total: int
     workers_idle: int

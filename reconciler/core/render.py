@@ -1,9 +1,10 @@
 """From a declared site to exactly what charon is told, and the mark by which it is known again.
 
 The mark has three parts of eight hex digits, each a keyed hash: what a running IKE_SA depends on
-(the key among it), what a running CHILD_SA depends on, and what belongs to the whole hub. So a
-look at charon tells not only *that* something drifted but *what*, also after our restart. Keyed,
-because the first part covers the PSK and the mark is no secret.
+(identities and key), what a running CHILD_SA depends on, and what only the next negotiation depends
+on (the hub's one proposal list, addresses, timers). So a look at charon tells not only *that*
+something drifted but *what*, also after our restart. Keyed, because the first part covers the PSK
+and the mark is no secret.
 """
 
 import hashlib
@@ -34,10 +35,10 @@ class Mark:
 
     ike: str
     child: str
-    hub: str
+    later: str
 
     def __str__(self) -> str:
-        return self.ike + self.child + self.hub
+        return self.ike + self.child + self.later
 
     @classmethod
     def parse(cls, digits: str) -> "Mark":
@@ -113,20 +114,19 @@ def render(sites: Iterable[Site], hub: Hub) -> dict[str, Connection]:
     """Render every site, by connection name. The proposal list is one for all."""
     sites = list(sites)
     proposals = hub_proposals(site.suite for site in sites)
-    hub_mark = _digest(hub.mark_key, proposals)
     return {
-        site.connection_name: _render_one(site, hub, proposals, hub_mark)
+        site.connection_name: _render_one(site, hub, proposals)
         for site in sorted(sites, key=lambda site: site.connection_name)
     }
 
 
-def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...], hub_mark: str) -> Connection:
+def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...]) -> Connection:
     psk = site.psk.get_secret_value().encode()
-    ike, child = _ike_settings(site, hub), _child_settings(site)
+    who, later, child = _identities(site, hub), _later(site, hub, proposals), _child_settings(site)
     mark = Mark(
-        _digest(hub.mark_key, [site.connection_name, ike, psk.hex()]),
+        _digest(hub.mark_key, [site.connection_name, who, psk.hex()]),
         _digest(hub.mark_key, child),
-        hub_mark,
+        _digest(hub.mark_key, later),
     )
     children = {f"{_CHILD_PREFIX}{mark}": child}
     return Connection(
@@ -136,15 +136,25 @@ def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...], hub_mark: str)
         remote_subnets=site.remote_subnets,
         remote_address=site.remote_address,
         mark=mark,
-        settings={**ike, "proposals": list(proposals), "children": children},
+        settings={**later, **who, "children": children},
         psk=psk,
     )
 
 
-def _ike_settings(site: Site, hub: Hub) -> dict[str, Any]:
-    address = str(site.remote_address) if site.remote_address else "%any"
+def _identities(site: Site, hub: Hub) -> dict[str, Any]:
+    """Return what, when changed, makes a running IKE_SA one between other parties."""
     return {
         "version": "2",
+        "local": {"auth": "psk", "id": hub.hub_id},
+        "remote": {"auth": "psk", "id": site.remote_id},
+    }
+
+
+def _later(site: Site, hub: Hub, proposals: tuple[str, ...]) -> dict[str, Any]:
+    """Return what a running IKE_SA keeps as it was negotiated, and the next one takes over."""
+    address = str(site.remote_address) if site.remote_address else "%any"
+    return {
+        "proposals": list(proposals),
         "local_addrs": ["%any"],
         "remote_addrs": [address],
         "unique": "replace",
@@ -152,8 +162,6 @@ def _ike_settings(site: Site, hub: Hub) -> dict[str, Any]:
         "mobike": "no",
         "dpd_delay": f"{hub.dpd_delay_s}s",
         "rekey_time": f"{hub.ike_rekey_s}s",
-        "local": {"auth": "psk", "id": hub.hub_id},
-        "remote": {"auth": "psk", "id": site.remote_id},
     }
 
 

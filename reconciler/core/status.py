@@ -60,7 +60,7 @@ class DaemonStatus(_Document):
     reachable: bool
     error: str = ""
     version: str = ""
-    running_since: str = ""
+    running_since: int = Field(0, description="Give or take two seconds.")
     data_plane: str = ""
     workers_idle: int = 0
     workers_total: int = 0

@@ -22,32 +22,35 @@ _ACTIONS = tuple(kind.__name__ for kind in Action.__args__)
 
 
 class Traffic:
-    """Bytes per connection since our start, from the counters of its CHILD_SAs."""
+    """Bytes per connection since our start, from the counters of its CHILD_SAs.
+
+    An SA is known again by its SPI: unique ids begin anew when charon does.
+    """
 
     def __init__(self) -> None:
-        self._last: dict[str, tuple[int, int]] = {}
-        self._since = ""
+        self._last: dict[str, tuple[int, int]] | None = None
         self.totals: dict[str, tuple[int, int]] = {}
 
     def add(self, observed: Observed, names: Iterable[str]) -> None:
-        """Add what each CHILD_SA carried since the last look; its ids are new after a restart."""
-        first = not self._since
-        if observed.daemon.since != self._since:
-            self._since, self._last = observed.daemon.since, {}
-        wanted, seen = set(names), {}
+        """Add what each CHILD_SA carried since the last look."""
+        wanted = set(names)
+        seen: dict[str, tuple[int, int]] = {}
         for sa in observed.sas:
-            for child in sa.children:
-                if sa.name in wanted:
-                    count = (child.received_bytes, child.sent_bytes)
-                    # What was carried before we came belongs to an earlier count.
-                    before = self._last.get(child.unique_id, count if first else (0, 0))
-                    total = self.totals.get(sa.name, (0, 0))
-                    # A lower count is a child that began anew under the same id.
-                    gained = [c - b if c >= b else c for c, b in zip(count, before, strict=True)]
-                    self.totals[sa.name] = (total[0] + gained[0], total[1] + gained[1])
-                    seen[child.unique_id] = count
+            for child in sa.children if sa.name in wanted else ():
+                count = (child.received_bytes, child.sent_bytes)
+                seen[child.spi_in] = count
+                self._add(sa.name, count, self._before(child.spi_in, count))
         self._last = seen
         self.totals = {name: self.totals.get(name, (0, 0)) for name in wanted}
+
+    def _before(self, spi: str, count: tuple[int, int]) -> tuple[int, int]:
+        """Return the last count; at our first look, what is there belongs to an earlier one."""
+        return count if self._last is None else self._last.get(spi, (0, 0))
+
+    def _add(self, name: str, count: tuple[int, int], before: tuple[int, int]) -> None:
+        received, sent = self.totals.get(name, (0, 0))
+        gained = [max(0, now - then) for now, then in zip(count, before, strict=True)]
+        self.totals[name] = (received + gained[0], sent + gained[1])
 
 
 class Metrics:

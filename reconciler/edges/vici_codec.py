@@ -5,6 +5,7 @@ Field names: strongSwan's vici/README.md and what charon 6.0 was seen to send.
 
 import struct
 from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from ipaddress import ip_network
 from typing import Any
 
@@ -64,7 +65,7 @@ def daemon(version: Raw, stats: Raw) -> Daemon:
     userspace = "kernel-libipsec" in texts(stats, "plugins")
     return Daemon(
         version=text(version, "version"),
-        since=text(section(stats, "uptime"), "since"),
+        started_at=_unix_s(text(section(stats, "uptime"), "since")),
         data_plane="userspace" if userspace else "kernel",
         workers_total=number(workers, "total"),
         workers_idle=number(workers, "idle"),
@@ -72,6 +73,15 @@ def daemon(version: Raw, stats: Raw) -> Daemon:
         ike_sas=number(sas, "total"),
         half_open_ike_sas=number(sas, "half-open"),
     )
+
+
+def _unix_s(since: str) -> int:
+    """Read charon's `Nov 22 17:01:02 2026`; its clock and zone are the container's, UTC."""
+    try:
+        found = datetime.strptime(since, "%b %d %H:%M:%S %Y")  # noqa: DTZ007 - the next line
+    except ValueError:
+        return 0
+    return int(found.replace(tzinfo=UTC).timestamp())
 
 
 def ike_sa(name: str, message: Raw) -> IkeSa:
@@ -95,6 +105,7 @@ def _child_sa(message: Raw) -> ChildSa:
         name=text(message, "name"),
         unique_id=text(message, "uniqueid", "0"),
         state=text(message, "state"),
+        spi_in=text(message, "spi-in"),
         local_subnets=_subnets(texts(message, "local-ts")),
         remote_subnets=_subnets(texts(message, "remote-ts")),
         received_bytes=number(message, "bytes-in"),

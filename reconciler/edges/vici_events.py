@@ -19,8 +19,9 @@ _RECONNECT_S = 1.0
 _FAILURE = re.compile(
     r"MAC mismatched|no shared key found|no matching peer config|AUTHENTICATION_FAILED"
     r"|NO_PROPOSAL_CHOSEN|proposals? unacceptable|TS_UNACCEPTABLE|no acceptable traffic selectors"
-    r"|traffic selectors .* inacceptable|giving up after|establishing CHILD_SA .* failed"
-    r"|failed to establish CHILD_SA|unable to install|destroying half-open"
+    r"|traffic selectors .* (un|in)acceptable|no acceptable proposal|giving up after"
+    r"|establishing CHILD_SA .* failed|failed to establish CHILD_SA|unable to install"
+    r"|destroying half-open"
 )
 
 

@@ -16,9 +16,9 @@ from reconciler.core.actions import (
     StartChild,
     impact,
 )
-from reconciler.core.diff import diff
-from reconciler.core.render import Connection
-from tests.builders import connection, connections, vpn
+from reconciler.core.diff import diff, settling
+from reconciler.core.render import Connection, render
+from tests.builders import HUB, connection, connections, decided, vpn
 from tests.fake_ike import FakeIke, Killed
 
 KSPB = connection()
@@ -122,7 +122,7 @@ def test_a_changed_key_reloads_and_cuts_only_that_site() -> None:
     actions = plan(ike, edited, other)
     assert [type(action) for action in actions] == [Load, EndIke]
     assert {action.name for action in actions} == {KSPB.name}  # type: ignore[attr-defined]
-    assert actions[0] == Load(edited, "declaration changed: IKE settings or key", (KSPB.secret_id,))
+    assert actions[0] == Load(edited, "declaration changed: identities or key", (KSPB.secret_id,))
 
 
 def test_changed_selectors_are_made_before_the_old_ones_are_broken() -> None:
@@ -133,6 +133,19 @@ def test_changed_selectors_are_made_before_the_old_ones_are_broken() -> None:
     assert plan(ike, edited) == [
         EndChild(KSPB.name, old.unique_id, "a CHILD_SA with the new settings is up")
     ]
+
+
+def test_the_old_child_ends_only_after_its_successor_has_settled() -> None:
+    ike, edited = up(FakeIke(), KSPB), EDITS["selectors"]
+    carry_out(ike, edited)
+    old, new = ike.sas[0].children
+    for installed_s, expected in ((1, []), (2, [EndChild])):
+        children = (old, replace(new, installed_s=installed_s))
+        ike.sas = [replace(ike.sas[0], children=children)]
+        assert [type(action) for action in plan(ike, edited)] == expected
+        assert settling({edited.name: edited}, ike.observe(deep=False))
+    carry_out(ike, edited)
+    assert not settling({edited.name: edited}, ike.observe(deep=False))
 
 
 def test_a_site_that_refuses_the_new_selectors_is_cut_at_the_second_try() -> None:
@@ -147,7 +160,7 @@ def test_another_proposal_of_another_airport_touches_no_running_sa() -> None:
     ike = up(FakeIke(), KSPB)
     actions = plan(ike, *both.values())
     assert [type(action) for action in actions] == [Load, Load]
-    assert actions[1].cause == "declaration changed: the hub's proposal list"  # type: ignore[attr-defined]
+    assert actions[1].cause == "declaration changed: proposal list, address or timers"  # type: ignore[attr-defined]
 
 
 def test_selectors_that_change_after_the_hubs_list_did_are_not_tried_in_place() -> None:
@@ -158,6 +171,22 @@ def test_selectors_that_change_after_the_hubs_list_did_are_not_tried_in_place() 
     second = connections(kspb=vpn(7), kczk=vpn(2, dh_group=15))
     kinds = [type(a) for a in plan(ike, *second.values()) if a.name == KSPB.name]  # type: ignore[attr-defined]
     assert kinds == [Load, EndIke]
+
+
+def test_a_timer_of_the_hub_cuts_nobody() -> None:
+    sites = decided(kspb=vpn()).sites.values()
+    slower = render(sites, replace(HUB, dpd_delay_s=30))[KSPB.name]
+    ike = up(FakeIke(), KSPB)
+    assert [type(action) for action in plan(ike, slower)] == [Load]
+    carry_out(ike, slower)
+    assert plan(ike, slower) == []
+
+
+def test_a_site_that_is_not_at_its_declared_address_is_cut_and_dialled_there() -> None:
+    ike, declared = up(FakeIke(), KSPB), connection(remote_address="203.0.113.9")
+    assert [type(action) for action in plan(ike, declared)] == [Load, EndIke]
+    carry_out(ike, declared)
+    assert [type(action) for action in plan(ike, declared)] == [StartChild]
 
 
 @pytest.mark.parametrize(("age_s", "expected"), [(4, []), (5, [StartChild])])
@@ -290,7 +319,7 @@ def assert_as_declared(ike: FakeIke, desired: list[Connection]) -> None:
     assert len(ike.secrets) == len(desired)
     for sa in ike.sas:
         assert [child.name for child in sa.children] == [desired[0].child_name] or (
-            desired[0].mark.hub != KSPB.mark.hub
+            desired[0].mark.later != KSPB.mark.later
         )
 
 

@@ -24,7 +24,7 @@ def named(name: str) -> Connection:
 def parts(before: Mark, after: Mark) -> set[str]:
     """Name the parts of the mark that differ."""
     return {
-        part for part in ("ike", "child", "hub") if getattr(before, part) != getattr(after, part)
+        part for part in ("ike", "child", "later") if getattr(before, part) != getattr(after, part)
     }
 
 
@@ -33,14 +33,14 @@ def parts(before: Mark, after: Mark) -> set[str]:
     [
         ({"psk": "another-good-pre-shared-key"}, {"ike"}),
         ({"remote_id": "kspb.other"}, {"ike"}),
-        ({"remote_address": "198.51.100.7"}, {"ike"}),
+        ({"remote_address": "198.51.100.7"}, {"later"}),
         ({"remote_subnet": "192.168.2.0/24"}, {"child"}),
         ({"remote_subnet": ["192.168.1.0/24", "192.168.2.0/24"]}, {"child"}),
         ({"local_subnet": "172.16.0.0/24"}, {"child"}),
         ({"lifetime": 7200}, {"child"}),
-        ({"dh_group": 15}, {"child", "hub"}),
-        ({"encryption": "aes128gcm128"}, {"child", "hub"}),
-        ({"encryption": "aes256gcm128-sha384"}, {"hub"}),
+        ({"dh_group": 15}, {"child", "later"}),
+        ({"encryption": "aes128gcm128"}, {"child", "later"}),
+        ({"encryption": "aes256gcm128-sha384"}, {"later"}),
     ],
     ids=repr,
 )
@@ -93,16 +93,16 @@ def test_what_one_airport_changes_leaves_the_marks_of_the_others_alone() -> None
 
 def test_another_proposal_anywhere_changes_the_hubs_part_everywhere_and_no_more() -> None:
     after = connections(kspb=vpn(1), kczk=vpn(2, dh_group=15))["kspb_vpn"]
-    assert parts(KSPB.mark, after.mark) == {"hub"}
+    assert parts(KSPB.mark, after.mark) == {"later"}
 
 
 @pytest.mark.parametrize(
     ("hub", "expected"),
     [
         (replace(HUB, hub_id="other.hub"), {"ike"}),
-        (replace(HUB, dpd_delay_s=25), {"ike"}),
-        (replace(HUB, ike_rekey_s=7200), {"ike"}),
-        (Hub(HUB_ID, b"another key of the marks, 32 B.."), {"ike", "child", "hub"}),
+        (replace(HUB, dpd_delay_s=25), {"later"}),
+        (replace(HUB, ike_rekey_s=7200), {"later"}),
+        (Hub(HUB_ID, b"another key of the marks, 32 B.."), {"ike", "child", "later"}),
     ],
     ids=range(4),
 )

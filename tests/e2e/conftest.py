@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -15,25 +16,40 @@ from tests.e2e.stack import (
     GATEWAY,
     PREFIX,
     RECONCILER,
+    ROOT,
     Stack,
 )
 
 
 @pytest.fixture(scope="session")
 def whole_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    taken = docker("ps", "--quiet", "--filter", "publish=500/udp", "--filter", "name=^pause$")
-    assert not taken, "the demo is running and holds UDP 500: make demo-down, then test again"
-    folder = tmp_path_factory.mktemp("stack")
-    stack = Stack(folder)
-    stack.demo("down")
-    make_elsewhere()
-    try:
-        stack.demo_output = stack.demo("up")
-        yield stack
-    finally:
-        keep_evidence(stack, "end")
+    stack = Stack(tmp_path_factory.mktemp("stack"))
+    with demo_set_aside():
         stack.demo("down")
-        remove_elsewhere()
+        make_elsewhere()
+        try:
+            stack.demo_output = stack.demo("up")
+            yield stack
+        finally:
+            keep_evidence(stack, "end")
+            stack.demo("down")
+            remove_elsewhere()
+
+
+@contextmanager
+def demo_set_aside() -> Iterator[None]:
+    """Stop a demo that runs here, as it holds UDP 500 and 4500; afterwards start it again."""
+    label = "label=com.docker.compose.project=demo"
+    running = docker("ps", "--quiet", "--filter", label).split()
+    compose = ("docker", "compose", "--project-name", "demo", "--file", "compose.demo.yaml")
+    command = [*compose, "--project-directory", str(ROOT)]
+    if running:
+        subprocess.run([*command, "stop", "--timeout", "5"], cwd=ROOT, check=True)
+    try:
+        yield
+    finally:
+        if running:
+            subprocess.run([*command, "start"], cwd=ROOT, check=True)
 
 
 def make_elsewhere() -> None:

@@ -14,7 +14,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 def test_when_charon_is_killed_every_site_is_up_again_without_help(stack: Stack) -> None:
     since = stack.status().daemon.running_since
     stack.kill(GATEWAY)
-    eventually(lambda: stack.status().daemon.running_since not in ("", since), 30, "a new charon")
+    eventually(lambda: stack.status().daemon.running_since > since + 2, 30, "a new charon")
     stack.wait_until_all_up(60)
     for airport, camera in SITES.items():
         assert f"{airport} 20".encode() in stack.picture(camera)

@@ -20,7 +20,7 @@ from reconciler.core.status import (
 from reconciler.edges.metrics import Metrics
 from tests.builders import connection
 
-DAEMON = Daemon("6.0.1", "first start", "userspace", 32, 23, 7, 3, 1)
+DAEMON = Daemon("6.0.1", 1_600_000_000, "userspace", 32, 23, 7, 3, 1)
 LABELS = {"airport": "kspb", "connection": "kspb_vpn"}
 
 
@@ -60,13 +60,16 @@ def status(
     )
 
 
-def observed(*children: ChildSa, since: str = "first start", name: str = "kspb_vpn") -> Observed:
+def observed(
+    *children: ChildSa, started_at: int = 1_600_000_000, name: str = "kspb_vpn"
+) -> Observed:
     sas = (IkeSa(name, "1", "ESTABLISHED", children=children),)
-    return Observed(replace(DAEMON, since=since), {}, frozenset(), sas, frozenset())
+    return Observed(replace(DAEMON, started_at=started_at), {}, frozenset(), sas, frozenset())
 
 
 def child(unique_id: str, received: int, sent: int = 0, state: str = "INSTALLED") -> ChildSa:
-    return ChildSa("lan", unique_id, state, received_bytes=received, sent_bytes=sent)
+    spi = f"c0{unique_id}"
+    return ChildSa("lan", unique_id, state, (), (), received, sent, spi_in=spi)
 
 
 def families(metrics: Metrics) -> dict[str, Metric]:
@@ -185,7 +188,8 @@ def test_bytes_go_on_across_a_restart_of_the_daemon_whose_ids_begin_anew(
 ) -> None:
     publish(metrics, observed())
     publish(metrics, observed(child("1", 100)))
-    publish(metrics, observed(child("1", 300), since="second start"))
+    again = replace(child("1", 300), spi_in="d7")
+    publish(metrics, observed(again, started_at=1_600_009_999))
     assert received(metrics) == 400
 
 
@@ -201,7 +205,7 @@ def test_bytes_never_go_back(metrics: Metrics) -> None:
     publish(metrics, observed())
     publish(metrics, observed(child("1", 100)))
     publish(metrics, observed(child("1", 40)))
-    assert received(metrics) == 140
+    assert received(metrics) == 100
 
 
 def test_bytes_of_connections_that_are_not_ours_are_not_counted(metrics: Metrics) -> None:

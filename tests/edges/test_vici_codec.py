@@ -70,7 +70,7 @@ def test_a_selector_that_is_no_whole_subnet_covers_none(
 def test_the_daemon() -> None:
     assert codec.daemon(on_the_wire(VERSION), on_the_wire(STATS)) == Daemon(
         version="6.0.1",
-        since="Nov 22 15:00:00 2025",
+        started_at=1763823600,
         data_plane="userspace",
         workers_total=32,
         workers_idle=23,
@@ -142,5 +142,5 @@ def test_wrong_types_in_the_daemons_answers_never_raise() -> None:
 
 def test_an_empty_message_is_read_as_nothing() -> None:
     assert codec.ike_sa("k", {}) == IkeSa("k", "0", "")
-    assert codec.daemon({}, {}) == Daemon("", "", "kernel", 0, 0, 0, 0, 0)
+    assert codec.daemon({}, {}) == Daemon("", 0, "kernel", 0, 0, 0, 0, 0)
     assert codec.algorithms({}) == frozenset()

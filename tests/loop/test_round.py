@@ -137,7 +137,7 @@ def test_the_last_good_tunnel_survives_restarts_of_reconciler_and_charon_in_bad_
 ) -> None:
     three_up.settings.config_path.write_text("{")
     three_up.restart_reconciler()
-    three_up.ike.restart()
+    three_up.ike.restart(three_up.clock.now())
     three_up.round()
     assert set(three_up.ike.connections) == {"kspb_vpn", "kczk_vpn", "s51_vpn"}
 
@@ -179,7 +179,7 @@ def test_when_charon_can_not_be_asked_nothing_is_done_or_claimed(three_up: Bench
 
 def test_a_killed_charon_is_loaded_again_and_the_gap_is_told(three_up: Bench) -> None:
     three_up.age(100)
-    three_up.ike.restart()
+    three_up.ike.restart(three_up.clock.now())
     three_up.round()
     assert set(three_up.ike.connections) == {"kspb_vpn", "kczk_vpn", "s51_vpn"}
     assert three_up.connection().status == "down"
@@ -189,13 +189,39 @@ def test_a_killed_charon_is_loaded_again_and_the_gap_is_told(three_up: Bench) ->
 def test_a_restart_of_charon_that_nobody_saw_is_told_as_a_gap(three_up: Bench) -> None:
     """Both were gone: only charon's own start time tells that the tunnel is not the same."""
     three_up.age(100)
-    three_up.ike.restart()
+    three_up.ike.restart(three_up.clock.now())
     three_up.restart_reconciler()
     three_up.round()
     three_up.ike.dial_in("kspb_vpn")
     three_up.round()
     assert three_up.connection().status == "up"
     assert three_up.connection().last_disconnected == three_up.clock.now()
+
+
+def test_a_start_time_that_is_a_second_off_is_no_restart(three_up: Bench) -> None:
+    """Charon computes it from two clocks, and so do two of its answers differ."""
+    three_up.age(30)
+    three_up.ike.started_at += 1
+    three_up.round()
+    assert three_up.connection().last_disconnected == 0
+
+
+def test_a_clock_that_is_set_is_no_restart(three_up: Bench) -> None:
+    three_up.age(30)
+    three_up.clock.set_by_s = 3600
+    three_up.ike.started_at += 3600
+    three_up.round()
+    assert three_up.connection().last_disconnected == 0
+
+
+def test_without_a_key_for_the_marks_nothing_is_touched_and_all_is_told(three_up: Bench) -> None:
+    (three_up.settings.state_dir / "mark.key").write_bytes(b"damaged")
+    three_up.restart_reconciler()
+    three_up.declare(kspb=vpn(1), kczk=vpn(2))
+    report = three_up.round()
+    assert three_up.requests() == []
+    assert "mark.key" in report.status.reconciler.errors[0]
+    assert three_up.connection().status == "up"
 
 
 def test_a_reconciler_killed_after_any_request_leaves_nothing_that_its_successor_does_not_mend(

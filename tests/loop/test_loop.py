@@ -1,0 +1,116 @@
+"""The loop on a thread of its own: it survives what fails, says so, and ends when told to."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from reconciler.edges.metrics import Metrics
+from reconciler.loop import Loop
+from reconciler.wakes import Wakes
+from tests.builders import vpn
+from tests.docker import eventually
+from tests.fake_ike import FakeIke
+from tests.worlds import Bench
+
+
+class Running:
+    """A loop that runs, and the handles by which it is prodded."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.stopping, self.wakes, self.metrics = threading.Event(), Wakes(), Metrics()
+        world = replace(bench.world, stopping=self.stopping.is_set)
+        self.loop = Loop(world, self.wakes, self.metrics, self.stopping)
+        self.thread = threading.Thread(target=self.loop.run)
+
+    def rounds(self, result: str) -> float:
+        return self.metrics.registry.get_sample_value("vpn_rounds_total", {"result": result}) or 0
+
+
+@contextmanager
+def running(bench: Bench) -> Iterator[Running]:
+    run = Running(bench)
+    run.thread.start()
+    try:
+        yield run
+    finally:
+        run.stopping.set()
+        run.wakes.wake("SIGTERM")
+        run.thread.join(timeout=10)
+        assert not run.thread.is_alive()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    bench = Bench(tmp_path)
+    bench.declare(kspb=vpn())
+    return bench
+
+
+def test_before_the_first_round_it_is_not_ready_and_after_it_it_is(bench: Bench) -> None:
+    assert Running(bench).loop.health.ready()[0] == 503
+    assert Running(bench).loop.status_answer()[0] == 503
+    with running(bench) as run:
+        eventually(lambda: run.loop.health.ready()[0] == 200, 5)
+        assert run.loop.health.healthy()[0] == 200
+        assert run.loop.status_answer()[0] == 200
+
+
+def test_without_charon_it_turns_but_is_not_ready_and_keeps_asking(bench: Bench) -> None:
+    bench.ike.reachable = False
+    with running(bench) as run:
+        eventually(lambda: run.rounds("charon_unreachable") >= 2, 10)
+        assert run.loop.health.ready()[0] == 503
+        assert run.loop.health.healthy()[0] == 200
+        bench.ike.reachable = True
+        eventually(lambda: run.loop.health.ready()[0] == 200, 10)
+
+
+def test_a_wake_makes_a_round_at_once_and_its_reason_is_told(bench: Bench) -> None:
+    with running(bench) as run:
+        eventually(lambda: run.rounds("ok") == 1, 5)
+        bench.declare(kspb=vpn(), kczk=vpn(2))
+        run.wakes.wake("airports.json changed")
+        eventually(lambda: "kczk_vpn" in bench.ike.connections, 2)
+        eventually(lambda: run.rounds("ok") == 2, 2)
+        assert bench.status.reconciler.reasons == ("airports.json changed",)
+
+
+def test_a_bug_in_a_round_is_told_and_the_loop_goes_on_after_a_pause(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench.ike.faults = {"observe": RuntimeError("a bug")}
+    with running(bench) as run:
+        eventually(lambda: run.rounds("failed") == 1, 5)
+        code, _, words = run.loop.health.healthy()
+        assert code == 503
+        assert b"RuntimeError" in words
+        assert any("round failed" in record.message for record in caplog.records)
+        eventually(lambda: run.loop.health.healthy()[0] == 200, 15)
+        assert run.rounds("ok") >= 1
+
+
+def test_events_do_not_turn_a_failing_loop_into_a_busy_one(bench: Bench) -> None:
+    class Broken(FakeIke):
+        def observe(self, *, deep: bool) -> None:  # type: ignore[override]
+            raise RuntimeError("always")
+
+    bench.ike = Broken()
+    with running(bench) as run:
+        eventually(lambda: run.rounds("failed") == 1, 5)
+        for _ in range(50):
+            run.wakes.wake("child-updown")
+        assert run.rounds("failed") == 1
+
+
+def test_at_the_end_a_last_status_is_written_and_nothing_is_torn_down(bench: Bench) -> None:
+    with running(bench) as run:
+        eventually(lambda: run.rounds("ok") == 1, 5)
+        bench.ike.dial_in("kspb_vpn")
+        bench.declare()
+    assert bench.status.reconciler.reasons == ("SIGTERM",)
+    assert len(bench.ike.sas) == 1
+    assert "kspb_vpn" in bench.ike.connections
