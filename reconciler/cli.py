@@ -198,7 +198,7 @@ def _fault_json(fault: Fault) -> dict[str, str]:
     return {"path": fault.path, "message": fault.message, "severity": fault.severity.value}
 
 
-def _health(settings: Settings, _options: argparse.Namespace) -> int:
+def _health(settings: Settings, options: argparse.Namespace) -> int:
     """Ask the running reconciler; its own health check in the container."""
     host, port = settings.listen_address
     connection = HTTPConnection(_reachable(host), port, timeout=_HEALTH_S)
@@ -208,8 +208,12 @@ def _health(settings: Settings, _options: argparse.Namespace) -> int:
         words = answer.read().decode(errors="replace").strip()
     finally:
         connection.close()
-    _print(words)
-    return 0 if answer.status == HTTPStatus.OK else 1
+    healthy = answer.status == HTTPStatus.OK
+    if options.json:
+        _print_json({"healthy": healthy, "reason": words})
+    else:
+        _print(words)
+    return 0 if healthy else 1
 
 
 def _reachable(host: str) -> str:
@@ -283,7 +287,7 @@ def _parser() -> argparse.ArgumentParser:
         command("validate", _validate, "check airports.json", "0 no error; 1 errors; 2 usage")
     )
     validate.add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
-    command("health", _health, "ask the running reconciler for /healthz", "0 it is well; 1 not")
+    with_json(command("health", _health, "ask the running reconciler how it is", "0 well; 1 not"))
     schema = with_json(command("schema", _schema, "print a JSON Schema", "0; 2 usage"))
     schema.add_argument("document", nargs="?", choices=["airports", "status"], default="airports")
     return parser

@@ -8,6 +8,7 @@ import pytest
 
 from reconciler.cli import main
 from reconciler.core.status import ConnectionStatus, Status
+from reconciler.edges.http import HttpServer, plain
 from reconciler.edges.status_file import write_status
 from reconciler.settings import Settings
 from tests.builders import document, vpn
@@ -171,3 +172,22 @@ def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert caught.value.code == 0
     assert capsys.readouterr().out.strip()
+
+
+@pytest.mark.parametrize(("good", "code"), [(True, 0), (False, 1)])
+def test_health_tells_what_the_running_reconciler_says(
+    installation: Installation, good: bool, code: int
+) -> None:
+    server = HttpServer(("127.0.0.1", 0), {"/healthz": lambda: plain(good, "the loop turns")})
+    server.start()
+    try:
+        listen = f"--listen=0.0.0.0:{server.port}"
+        answer = installation.run("health", listen)
+        assert (answer.code, answer.out) == (code, "the loop turns\n")
+        as_json = installation.run("health", listen, "--json")
+        assert json.loads(as_json.out) == {"healthy": good, "reason": "the loop turns"}
+    finally:
+        server.stop()
+    gone = installation.run("health", listen)
+    assert gone.code == 1
+    assert "Traceback" not in gone.err

@@ -125,6 +125,13 @@ class Stack:
 
         eventually(all_up, within_s, "all declared tunnels up")
 
+    def wait_until_container(self, state: str) -> None:
+        def is_it() -> bool:
+            container = self.status().container
+            return container is not None and container.state == state
+
+        eventually(is_it, 35, f"charon's container is {state}")
+
     def observe(self) -> Observed:
         """Look at charon itself, not at what the reconciler says of it."""
         with self.vici() as client:
