@@ -7,8 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from http import HTTPStatus
-from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from reconciler.edges.manifest import read_document
 from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
 from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
+from reconciler.health import ask
 from reconciler.look import Memory, look
 from reconciler.loop import recall
 from reconciler.report import describe
@@ -34,7 +33,6 @@ from reconciler.text import plan_text, status_text
 from reconciler.wiring import mount_faults, real_world
 
 _WATCH_S = 2.0
-_HEALTH_S = 8.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -199,26 +197,12 @@ def _fault_json(fault: Fault) -> dict[str, str]:
 
 
 def _health(settings: Settings, options: argparse.Namespace) -> int:
-    """Ask the running reconciler; its own health check in the container."""
-    host, port = settings.listen_address
-    connection = HTTPConnection(_reachable(host), port, timeout=_HEALTH_S)
-    try:
-        connection.request("GET", "/healthz")
-        answer = connection.getresponse()
-        words = answer.read().decode(errors="replace").strip()
-    finally:
-        connection.close()
-    healthy = answer.status == HTTPStatus.OK
+    healthy, reason = ask(settings.listen)
     if options.json:
-        _print_json({"healthy": healthy, "reason": words})
+        _print_json({"healthy": healthy, "reason": reason})
     else:
-        _print(words)
+        _print(reason)
     return 0 if healthy else 1
-
-
-def _reachable(host: str) -> str:
-    """Return an address at which one who listens on all of them can be reached."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
 
 
 def _schema(_settings: Settings, options: argparse.Namespace) -> int:

@@ -7,7 +7,14 @@ CHILD_SA's own count is added up by difference.
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -57,6 +64,8 @@ class Metrics:
     """All metrics of this process."""
 
     def __init__(self) -> None:
+        # Else each counter brings a second series, which Prometheus does not need.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._traffic = Traffic()
         self._status: Status | None = None
