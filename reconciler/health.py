@@ -13,7 +13,7 @@ _ALL_ADDRESSES = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where to 
 
 
 def ask(listen: str) -> tuple[bool, str]:
-    """Return whether it is well, and its words. `listen`: its host:port. Raises OSError."""
+    """Return whether it is well, and its words. `listen`: its host:port."""
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     connection = HTTPConnection(_ALL_ADDRESSES.get(host, host), int(port), timeout=_TIMEOUT_S)
@@ -21,6 +21,8 @@ def ask(listen: str) -> tuple[bool, str]:
         connection.request("GET", "/healthz")
         answer = connection.getresponse()
         return answer.status == HTTPStatus.OK, answer.read().decode(errors="replace").strip()
+    except OSError as error:
+        return False, f"does not answer at {listen}: {error}"
     finally:
         connection.close()
 
