@@ -74,15 +74,17 @@ def _run(settings: Settings, _options: argparse.Namespace) -> int:
 
 def _plan(settings: Settings, options: argparse.Namespace) -> int:
     seen = look(
-        real_world(settings),
+        real_world(settings, read_only=True),
         Memory(),
         deep=True,
         allow_removals=options.allow_removals,
     )
-    if seen.errors:
-        return _fail(1, f"nothing can be planned: {'; '.join(seen.errors)}")
     if isinstance(seen.observed, Unobserved):
         return _fail(1, f"charon can't be asked, so nothing can be planned: {seen.observed.reason}")
+    if not seen.decided.keyed:
+        return _fail(1, f"nothing can be planned: {'; '.join(seen.errors)}")
+    for error in seen.errors:
+        _fail(1, error)
     if options.json:
         _print_json({"changes": [_action_json(a) for a in seen.planned], **_notes(seen.decision)})
     else:
@@ -113,6 +115,8 @@ def _note_lines(decision: Decision) -> list[str]:
 
 def _apply(settings: Settings, options: argparse.Namespace) -> int:
     world = real_world(settings)
+    if options.new_mark_key:
+        world.state.make_new_key()
     memory, more, good = recall(settings.status_file, world.clock), True, True
     outcomes: list[Outcome] = []
     while more:
@@ -124,11 +128,16 @@ def _apply(settings: Settings, options: argparse.Namespace) -> int:
         more, good = report.more, good and all(o.error is None for o in report.outcomes)
         if isinstance(report.observed, Unobserved):
             return _fail(1, f"charon can't be asked: {report.observed.reason}")
+    found = report.status.configuration
     if options.json:
         _print_json([{**_action_json(o.action), "error": o.error} for o in outcomes])
     else:
-        _print("\n".join(map(describe, outcomes)) or "nothing to do")
-    return 0 if good else 1
+        notes = [f"{fault.severity}: {fault.path}: {fault.message}" for fault in found.faults]
+        _print("\n".join([*(map(describe, outcomes) if outcomes else ["nothing to do"]), *notes]))
+    if found.removals_held:
+        names = ", ".join(found.removals_held)
+        return _fail(1, f"held until confirmed with --allow-removals: removal of {names}")
+    return 0 if good and found.valid else 1
 
 
 def _status(settings: Settings, options: argparse.Namespace) -> int:
@@ -154,7 +163,8 @@ def _show_status(settings: Settings, *, as_json: bool) -> int:
         _print(status_text(status, now, colour=sys.stdout.isatty()))
     if now - status.timestamp > 2 * settings.resync_seconds:
         return _fail(4, f"{settings.status_file}: is stale; is the reconciler running?")
-    return 0 if all(c.status == "up" for c in status.connections.values()) else 1
+    known = status.daemon.reachable and (status.connections or status.configuration.valid)
+    return 0 if known and all(c.status == "up" for c in status.connections.values()) else 1
 
 
 def _validate(settings: Settings, options: argparse.Namespace) -> int:
@@ -252,7 +262,17 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     apply = with_json(
-        command("apply", _apply, "make one round", "0 done; 1 something failed; 2 usage")
+        command(
+            "apply",
+            _apply,
+            "make one round",
+            "0 all is as declared now; 1 something failed, is faulty or is held; 2 usage",
+        )
+    )
+    apply.add_argument(
+        "--new-mark-key",
+        action="store_true",
+        help="replace a lost key of the marks; every site is cut once",
     )
     for sub in (plan, apply):
         sub.add_argument(

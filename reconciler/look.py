@@ -5,10 +5,17 @@ from dataclasses import dataclass, field, replace
 
 from reconciler.core.actions import Action, Remove
 from reconciler.core.backoff import Attempts
-from reconciler.core.check import Decision, Fault, HubFacts, decide, unreadable
+from reconciler.core.check import (
+    Decision,
+    Fault,
+    HubFacts,
+    decide,
+    is_mass_removal,
+    unreadable,
+)
 from reconciler.core.diff import diff
 from reconciler.core.observed import Observed, Unobserved
-from reconciler.core.render import Connection, Hub, render
+from reconciler.core.render import Connection, Hub, mark_of_secret, render
 from reconciler.core.status import ConnectionStatus
 from reconciler.errors import IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
@@ -34,16 +41,6 @@ class Decided:
     decision: Decision
     desired: Mapping[str, Connection] = field(repr=False)
 
-    @property
-    def sure(self) -> bool:
-        """Whether it is known what every airport's tunnel is.
-
-        An airport that can't be read may be the one behind an undeclared connection, unless what
-        was accepted before is known.
-        """
-        known = bool(self.accepted) or (self.decision.readable and not self.decision.invalid)
-        return known and self.keyed
-
     def still_holds(
         self,
         document: object,
@@ -67,7 +64,6 @@ class Memory:
         looked_s: when charon was last seen, on the monotonic clock; None: never.
         last_valid: when airports.json last had no error, unix seconds.
         decided: the last decision.
-        remembered: whether that decision is safe on the state volume.
 
     """
 
@@ -78,16 +74,25 @@ class Memory:
     failures: Mapping[str, str] = field(default_factory=dict)
     last_valid: int = 0
     decided: Decided | None = None
-    remembered: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What was read and seen, and what follows from it."""
+    """What was read and seen, and what follows from it.
+
+    Attributes:
+        sure: whether it is known what every airport's tunnel is. An airport that can't be read may
+            be the one behind an undeclared connection, unless what was accepted before is known,
+            or charon has no connection of ours that is not declared.
+        shallow: only SAs were looked at, as nothing but an event about them was the reason.
+
+    """
 
     decided: Decided
     observed: Observed | Unobserved
     planned: tuple[Action, ...]
+    sure: bool
+    shallow: bool
     errors: tuple[str, ...] = ()
 
     @property
@@ -106,13 +111,47 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     observed = observe(world, deep=deep)
     errors: list[str] = []
     decided = _decide(world, memory, observed, errors, allow_removals=allow_removals)
+    sure = decided.keyed and (_is_known(decided) or _all_declared(decided, observed))
     if isinstance(observed, Unobserved) or not decided.keyed:
-        return Look(decided, observed, (), tuple(errors))
+        return Look(decided, observed, (), sure, not deep, tuple(errors))
     failed = {name: attempts.count for name, attempts in memory.attempts.items()}
     planned = diff(decided.desired, observed, failed)
-    if not (decided.sure and decided.decision.readable):
+    if not (sure and decided.decision.readable):
         planned = [action for action in planned if not isinstance(action, Remove)]
-    return Look(decided, observed, tuple(planned), tuple(errors))
+    elif not decided.accepted and not allow_removals:
+        planned = _without_mass_removal(planned, observed, errors)
+    return Look(decided, observed, tuple(planned), sure, not deep, tuple(errors))
+
+
+def _is_known(decided: Decided) -> bool:
+    decision = decided.decision
+    return bool(decided.accepted) or (decision.readable and not decision.invalid)
+
+
+def _marked(observed: Observed | Unobserved) -> set[str]:
+    """Name the connections in charon that carry a mark of ours."""
+    if isinstance(observed, Unobserved):
+        return set()
+    return {found[0] for id_ in observed.secret_ids if (found := mark_of_secret(id_)) is not None}
+
+
+def _all_declared(decided: Decided, observed: Observed | Unobserved) -> bool:
+    seen = isinstance(observed, Observed) and decided.decision.readable
+    return seen and _marked(observed) <= decided.desired.keys()
+
+
+def _without_mass_removal(
+    planned: list[Action], observed: Observed, errors: list[str]
+) -> list[Action]:
+    """Hold a mass removal also when only charon itself can tell how many there were."""
+    gone = [action.name for action in planned if isinstance(action, Remove)]
+    if not is_mass_removal(len(gone), len(_marked(observed))):
+        return planned
+    errors.append(
+        f"held: removal of {', '.join(gone)}, as it is not known what was accepted before; "
+        "confirm with: reconciler apply --allow-removals"
+    )
+    return [action for action in planned if not isinstance(action, Remove)]
 
 
 def observe(world: World, *, deep: bool) -> Observed | Unobserved:
@@ -136,25 +175,31 @@ def _decide(
     facts = _hub_facts(world, memory, observed)
     document = _document(world)
     last = memory.decided
-    if last and last.still_holds(document, accepted, facts, allow_removals=allow_removals):
+    hub = _hub(world, observed, errors)
+    if (
+        last
+        and hub.mark_key
+        and last.still_holds(document, accepted, facts, allow_removals=allow_removals)
+    ):
         return last
     if isinstance(document, Fault):
         decision = unreadable(document, accepted or {}, facts)
     else:
         decision = decide(document, accepted or {}, facts, allow_removals=allow_removals)
     decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
-    hub = _hub(world, errors)
     desired = render(decision.sites.values(), hub)
     keyed = bool(hub.mark_key)
     return Decided(document, accepted, facts, allow_removals, keyed, decision, desired)
 
 
-def _hub(world: World, errors: list[str]) -> Hub:
+def _hub(world: World, observed: Observed | Unobserved, errors: list[str]) -> Hub:
     """Without a key nothing can be planned; an empty one still names what should be reported."""
+    nothing_marked = isinstance(observed, Observed) and not _marked(observed)
     try:
-        key = world.state.mark_key()
+        key = world.state.mark_key(may_make=nothing_marked)
     except StateError as error:
-        errors.append(str(error))
+        # While charon can't be asked, a first key can't be made either: that is not a fault.
+        errors += [str(error)] if isinstance(observed, Observed) else []
         key = b""
     return Hub(world.settings.hub_id, key, world.settings.dpd_delay_seconds)
 

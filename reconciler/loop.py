@@ -13,13 +13,16 @@ from reconciler.edges.metrics import Metrics
 from reconciler.edges.status_file import read_status
 from reconciler.errors import StatusError
 from reconciler.look import Memory
-from reconciler.round import Report, run_round
+from reconciler.round import SHALLOW_REASONS, Report, run_round
 from reconciler.wakes import Wakes
 from reconciler.world import Clock, World
 
 log = logging.getLogger(__name__)
 # The timer fires early enough that a status is never older than the resync interval.
-_TIMER_SHARE = 0.8
+# 21 of 30 s; then charon may take 5 s to be called unreachable, and Docker 2 s.
+_TIMER_SHARE = 0.7
+# An event about SAs, or a failed attempt of some stranger, makes a round a second at most.
+_CALM_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _UNREACHABLE_PAUSE_S = 2.0
 _SETTLING_PAUSE_S = 0.5
@@ -113,6 +116,7 @@ class Loop:
                 self.health.failed(error)
                 self._metrics.count_failed_round()
                 pause_s = min(delay_s(failed, 0.5), _LONGEST_PAUSE_S)
+            ended_s = time.monotonic()
             if last:
                 return
             if failed:
@@ -120,6 +124,9 @@ class Loop:
                 self._stopping.wait(pause_s)
                 pause_s = 0.0
             reasons = self._wakes.wait(pause_s)
+            if reasons <= SHALLOW_REASONS:
+                self._stopping.wait(_CALM_S - (time.monotonic() - ended_s))
+                reasons |= self._wakes.take()
 
     def _pause_after(self, report: Report, memory: Memory) -> float:
         """Seconds until the next round, if nothing wakes us before."""

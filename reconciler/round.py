@@ -26,7 +26,7 @@ ACT_FOR_S = 5.0
 # charon tells its start by subtracting two clocks, so the second may differ between two looks.
 _START_TIME_ERROR_S = 2
 # These events tell of SAs only; after anything else the connections are looked at as well.
-_SHALLOW = frozenset(
+SHALLOW_REASONS = frozenset(
     {"ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", "failure logged"}
 )
 
@@ -56,10 +56,12 @@ def run_round(
     """Make one round. Never raises for what the outside does; bugs propagate."""
     began_s = time.monotonic()
     reasons = tuple(sorted(reasons))
-    seen = look(world, memory, deep=not set(reasons) <= _SHALLOW, allow_removals=allow_removals)
+    seen = look(
+        world, memory, deep=not set(reasons) <= SHALLOW_REASONS, allow_removals=allow_removals
+    )
     unwritten = _remember(world, memory, seen)
     errors = [*seen.errors, *unwritten]
-    memory = replace(memory, decided=seen.decided, remembered=not unwritten)
+    memory = replace(memory, decided=seen.decided)
     due = hold_back(seen.planned, memory.attempts, world.clock.monotonic_s())
     outcomes = _carry_out(world, due)
     observed = observe(world, deep=False) if outcomes else seen.observed
@@ -81,7 +83,7 @@ def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
     airport can't be read, and nothing is accepted whose algorithms charon was never asked about.
     """
     decided = seen.decided
-    if not decided.sure or (memory.remembered and decided is memory.decided):
+    if not seen.sure or (seen.shallow and decided is memory.decided):
         return []
     try:
         world.state.write_swanctl(swanctl_text(decided.desired.values()))
@@ -115,7 +117,12 @@ def _after(
 ) -> Memory:
     """Carry attempts and failures on; whatever is no longer declared or needed is forgotten."""
     wanted = {action.name for action in seen.planned if isinstance(action, StartChild)}
-    attempts = {name: kept for name, kept in memory.attempts.items() if name in wanted}
+    carried = _carried(observed) - wanted
+    attempts = {
+        name: kept
+        for name, kept in memory.attempts.items()
+        if name in seen.desired and name not in carried
+    }
     for outcome in outcomes:
         if isinstance(outcome.action, StartChild):
             attempts[outcome.action.name] = after_attempt(
@@ -133,6 +140,13 @@ def _after(
     if _restarted(world, memory, observed):
         previous = _all_down(previous, world.clock.now())
     return replace(memory, attempts=attempts, failures=failures, previous=previous)
+
+
+def _carried(observed: Observed | Unobserved) -> set[str]:
+    """Name the connections through which packets pass: their attempts have succeeded."""
+    if isinstance(observed, Unobserved):
+        return set()
+    return {sa.name for sa in observed.sas if sa.carrying_children}
 
 
 def _restarted(world: World, memory: Memory, observed: Observed | Unobserved) -> bool:

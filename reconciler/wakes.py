@@ -29,6 +29,10 @@ class Wakes:
         if not woken:
             return frozenset({"timer"})
         time.sleep(SETTLE_S)
+        return self.take()
+
+    def take(self) -> frozenset[str]:
+        """Return the reasons gathered so far, without waiting."""
         with self._condition:
             reasons, self._reasons = frozenset(self._reasons), set()
         return reasons

@@ -13,13 +13,15 @@ from reconciler.settings import Settings
 from reconciler.world import Failures, World
 
 
-def real_world(settings: Settings, failures: Failures | None = None) -> World:
-    """Return the ports of a round, all real."""
+def real_world(
+    settings: Settings, failures: Failures | None = None, *, read_only: bool = False
+) -> World:
+    """Return the ports of a round, all real. `read_only`: not even a key for the marks is made."""
     containers = Containers(settings.docker_host, settings.charon_container)
     return World(
         settings=settings,
         ike=ViciClient(str(settings.vici_socket)),
-        state=State(settings.state_dir, settings.swanctl_file),
+        state=State(settings.state_dir, settings.swanctl_file, read_only=read_only),
         read_document=lambda: read_document(settings.config_path),
         write_status=lambda status: write_status(settings.status_file, status),
         read_hub_networks=read_hub_networks,

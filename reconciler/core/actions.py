@@ -48,11 +48,15 @@ class EndChild:
 
 @dataclass(frozen=True, slots=True)
 class EndIke:
-    """Close one IKE_SA, by unique id, so that the site dials in anew."""
+    """Close one IKE_SA, by unique id, so that the site dials in anew.
+
+    `carried`: another IKE_SA carries the tunnel, so the site need not.
+    """
 
     name: str
     unique_id: str
     cause: str
+    carried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,12 @@ def impact(action: Action) -> str:
             return "nobody loses packets: the new CHILD_SA comes up beside what is there"
         case EndChild():
             return "nobody loses packets: a newer CHILD_SA carries them"
+        case EndIke(carried=True):
+            return "nobody loses packets: another IKE_SA carries them"
         case EndIke():
-            return f"{action.name} is cut until its site has dialled in again; nobody else"
+            return (
+                f"{action.name} is cut until its site has dialled in again: seconds as a rule, "
+                "at most until the site notices; nobody else loses packets"
+            )
         case DropSecret():
             return "nobody loses packets"

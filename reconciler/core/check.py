@@ -9,6 +9,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from ipaddress import ip_network
 from typing import Any
 
 from pydantic import ValidationError
@@ -21,6 +22,12 @@ WEAK_PSK_CHARACTERS = 20
 HELD_REMOVALS_MORE_THAN = 2
 HELD_REMOVALS_SHARE = 0.3
 _MESSAGE_LIMIT = 300
+_WIDEST = {4: 8, 6: 16}
+_SPECIAL = tuple(
+    map(
+        ip_network, ("127.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3", "::1", "fe80::/10", "ff00::/8")
+    )
+)
 
 
 class Severity(Enum):
@@ -101,7 +108,7 @@ class Decision:
     @property
     def invalid(self) -> frozenset[str]:
         """Airports that have an error."""
-        return frozenset(fault.airport_id for fault in self.errors if fault.airport_id)
+        return frozenset(fault.airport_id for fault in self.errors if fault.airport_id is not None)
 
 
 def unreadable(fault: Fault, accepted: Mapping[str, Any], hub: HubFacts) -> Decision:
@@ -239,9 +246,12 @@ def _hub_faults(site: Site, hub: HubFacts) -> Iterable[Fault]:
         severity = Severity.ERROR if overlap.swallows else Severity.WARNING
         yield Fault(f"{path}.remote_subnet", message, site.airport_id, severity)
     for remote in site.remote_subnets:
-        if remote.prefixlen == 0 or remote.is_loopback or remote.is_multicast:
+        if remote.prefixlen < _WIDEST[remote.version] or _is_special(remote):
             message = f"{remote} is no airport's LAN; write the LAN's own subnet"
             yield Fault(f"{path}.remote_subnet", message, site.airport_id)
+    if site.remote_address in {network.network_address for network in hub.networks.values()}:
+        message = f"{site.remote_address} is the hub's own address"
+        yield Fault(f"{path}.remote_address", message, site.airport_id)
     if {s.version for s in site.remote_subnets} != {s.version for s in site.local_subnets}:
         message = "needs IPv4 where remote_subnet has IPv4, and IPv6 where it has IPv6"
         yield Fault(f"{path}.local_subnet", message, site.airport_id)
@@ -250,6 +260,12 @@ def _hub_faults(site: Site, hub: HubFacts) -> Iterable[Fault]:
         key = "dh_group" if site.suite.group.charon_name in lacking else "encryption"
         message = f"this charon has no {lacking}; the defaults aes256gcm128 and group 14 work"
         yield Fault(f"{path}.{key}", message, site.airport_id)
+
+
+def _is_special(remote: IpNetwork) -> bool:
+    return any(
+        network.version == remote.version and network.overlaps(remote) for network in _SPECIAL
+    )
 
 
 def _warnings(site: Site) -> Iterable[Fault]:
@@ -284,7 +300,10 @@ def _held_removals(
 ) -> tuple[str, ...]:
     """Name the removals that wait for confirmation: more than 2 and more than 30 % at once."""
     gone = [id_ for id_ in remembered if id_ not in reading.sites and id_ not in reading.invalid]
-    too_many = len(gone) > HELD_REMOVALS_MORE_THAN and (
-        len(gone) > HELD_REMOVALS_SHARE * len(remembered)
-    )
-    return tuple(gone) if too_many and not allow_removals else ()
+    held = is_mass_removal(len(gone), len(remembered)) and not allow_removals
+    return tuple(gone) if held else ()
+
+
+def is_mass_removal(gone: int, before: int) -> bool:
+    """Tell whether so many removals at once must be confirmed: more than 2 and more than 30 %."""
+    return gone > HELD_REMOVALS_MORE_THAN and gone > HELD_REMOVALS_SHARE * before

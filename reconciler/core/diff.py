@@ -149,7 +149,7 @@ def _sa_actions(
     starts: list[Action] = []
     for sa in established:
         if sa in superseded:
-            yield EndIke(connection.name, sa.unique_id, "replaced by a newer IKE_SA")
+            yield EndIke(connection.name, sa.unique_id, "replaced by a newer IKE_SA", carried=True)
             continue
         for action in _one_sa(connection, sa, failed_starts, carried=carried):
             if isinstance(action, StartChild):
@@ -175,7 +175,7 @@ def _one_sa(
         if sa.established_s < CHILD_GRACE_S:
             return
         if carried:
-            yield EndIke(name, sa.unique_id, "another IKE_SA carries the tunnel")
+            yield EndIke(name, sa.unique_id, "another IKE_SA carries the tunnel", carried=True)
         else:
             yield StartChild(name, connection.child_name, "IKE_SA without CHILD_SA")
     elif any(mark is None or mark.ike != connection.mark.ike for mark in marks):
@@ -186,7 +186,7 @@ def _one_sa(
         for child in outdated if _settled(connection, sa) else ():
             yield EndChild(name, child.unique_id, "a CHILD_SA with the new settings is up")
     elif outdated and carried:
-        yield EndIke(name, sa.unique_id, "another IKE_SA carries the new settings")
+        yield EndIke(name, sa.unique_id, "another IKE_SA carries the new settings", carried=True)
     elif outdated and (failed_starts or _built_on_other_settings(outdated, connection.mark)):
         # charon can't start a child over an IKE_SA whose connection differs from the loaded one.
         yield EndIke(name, sa.unique_id, "the new selectors or ESP settings can't be had in place")
@@ -211,7 +211,7 @@ def settling(desired: Mapping[str, Connection], observed: Observed) -> bool:
 
 def _from_elsewhere(connection: Connection, sa: IkeSa) -> bool:
     declared = connection.remote_address
-    return declared is not None and sa.remote_host != str(declared)
+    return declared is not None and sa.remote_host not in ("", str(declared))
 
 
 def _has_current(connection: Connection, sa: IkeSa) -> bool:

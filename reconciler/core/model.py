@@ -117,8 +117,10 @@ def _parse_address(value: object) -> IpAddress:
             f"{value!r} is not an IP address; host names are not accepted here, because charon "
             "would resolve them at every lookup"
         ) from error
-    if address.is_unspecified or address.is_multicast:
-        raise ValueError(f"{value!r} is not the address of one host")
+    mapped = getattr(address, "ipv4_mapped", None) is not None or "%" in str(value)
+    elsewhere = address.is_unspecified or address.is_multicast or address.is_loopback
+    if mapped or elsewhere or address.is_link_local:
+        raise ValueError(f"{value!r} is not the address of a site; write one like 198.51.100.7")
     return address
 
 
@@ -284,8 +286,8 @@ def check_connection_name(value: object) -> None:
             f"{value!r} can't name a connection; use letters, digits, '_' and '-', "
             "at most 63, beginning with a letter or digit"
         )
-    if value in VICI_EVENT_KEYS:
-        raise ValueError(f"{value!r} is a word of charon's own messages; choose another name")
+    if value in VICI_EVENT_KEYS or value == "include":
+        raise ValueError(f"{value!r} is a word of charon's own; choose another name")
 
 
 def site_of(airport_id: str, vpn: Vpn) -> Site:

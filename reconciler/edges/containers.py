@@ -1,4 +1,4 @@
-"""The container that holds charon, through the Docker API: observed, and started when stopped."""
+"""The container that holds charon, through the Docker API: only looked at."""
 
 import docker
 from docker.errors import DockerException
@@ -6,7 +6,7 @@ from requests.exceptions import RequestException
 
 from reconciler.core.status import ContainerStatus
 
-_TIMEOUT_S = 5
+_TIMEOUT_S = 2
 
 
 class Containers:

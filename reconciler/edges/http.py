@@ -1,6 +1,8 @@
 """The HTTP endpoint: /metrics, /healthz, /readyz and /status, each from what is in memory."""
 
 import logging
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
@@ -34,7 +36,8 @@ class HttpServer:
     """Serves until stopped, each request in a thread of its own."""
 
     def __init__(self, address: tuple[str, int], routes: dict[str, Callable[[], Answer]]) -> None:
-        self._server = _Server(address, _handler(routes))
+        kind = _Server6 if ":" in address[0] else _Server
+        self._server = kind(address, _handler(routes))
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property
@@ -62,8 +65,14 @@ class _Server(ThreadingHTTPServer):
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Note a client that went away; it is not worth a traceback on standard error."""
-        log.debug("request failed")
+        """Note what went wrong, unless only the client went away."""
+        error = sys.exc_info()[1]
+        if not isinstance(error, ConnectionError | TimeoutError):
+            log.error("request failed", exc_info=error)
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHandler]:

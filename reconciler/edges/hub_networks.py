@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.core.model import IpAddress, IpNetwork
 
-_GATEWAY_FLAG = 0x2
+_GATEWAY_OR_REJECT_FLAGS = 0x2 | 0x200
 _TUNNEL_DEVICES = ("ipsec", "xfrm", "vti")
 
 
@@ -36,7 +36,11 @@ def _connected(path: Path) -> list[tuple[str, IPv4Network]]:
         fields = line.split()
         device, destination, flags, mask = fields[0], fields[1], int(fields[3], 16), fields[7]
         default = int(mask, 16) == 0
-        if not default and not flags & _GATEWAY_FLAG and not device.startswith(_TUNNEL_DEVICES):
+        if (
+            not default
+            and not flags & _GATEWAY_OR_REJECT_FLAGS
+            and not device.startswith(_TUNNEL_DEVICES)
+        ):
             network = IPv4Network((_address(destination), int(mask, 16).bit_count()))
             found.append((device, network))
     return found

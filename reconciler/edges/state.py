@@ -11,34 +11,62 @@ from reconciler.errors import StateError
 from reconciler.files import write_atomically
 
 _KEY_BYTES = 32
+_WAY_OUT = (
+    "restore it from a backup, or make a new one, with which every site is cut once: "
+    "reconciler apply --new-mark-key"
+)
 
 
 class State:
     """Files on two volumes: `directory` is ours alone, `swanctl_file` is read by charon, too."""
 
-    def __init__(self, directory: Path, swanctl_file: Path) -> None:
+    def __init__(self, directory: Path, swanctl_file: Path, *, read_only: bool = False) -> None:
         self._key_file = directory / "mark.key"
         self._accepted_file = directory / "accepted.json"
         self._swanctl_file = swanctl_file
+        self._read_only = read_only
+        self._key = b""
 
-    def mark_key(self) -> bytes:
-        """Read the key, or make it. Raises StateError.
+    def mark_key(self, *, may_make: bool) -> bytes:
+        """Return the key of the marks; it is read once. Raises StateError.
 
-        Exclusive creation, so that two of us never work with two keys.
+        `may_make`: charon has nothing under a mark of ours, so a new key harms nobody. Otherwise a
+        lost key is not replaced: with a new one every connection would look changed.
         """
         try:
             if not self._key_file.exists():
-                self._make_key()
-            key = self._key_file.read_bytes()
+                self._replace_key(may_make=may_make)
+            if not self._key:
+                self._key = self._key_file.read_bytes()
         except OSError as error:
             raise StateError(f"{self._key_file}: {error.strerror}") from error
-        if len(key) != _KEY_BYTES:
-            raise StateError(f"{self._key_file}: is damaged; remove it and a new one is made")
-        return key
+        if len(self._key) != _KEY_BYTES:
+            self._key = b""
+            raise StateError(f"{self._key_file}: is damaged; {_WAY_OUT}")
+        return self._key
 
-    def _make_key(self) -> None:
+    def _replace_key(self, *, may_make: bool) -> None:
+        if not self._key and not may_make:
+            raise StateError(f"{self._key_file}: is missing; {_WAY_OUT}")
+        key = self._key or secrets.token_bytes(_KEY_BYTES)
+        if self._read_only:
+            self._key = key
+        else:
+            self._write_key(key)
+
+    def make_new_key(self) -> None:
+        """Replace the key, lost or not. Every connection looks changed afterwards."""
+        self._key = b""
+        try:
+            self._key_file.unlink(missing_ok=True)
+            self._write_key(secrets.token_bytes(_KEY_BYTES))
+        except OSError as error:
+            raise StateError(f"{self._key_file}: {error.strerror}") from error
+
+    def _write_key(self, key: bytes) -> None:
+        """Create the file exclusively, so that two of us never work with two keys."""
         draft = self._key_file.with_suffix(f".{secrets.token_hex(8)}")
-        write_atomically(draft, secrets.token_bytes(_KEY_BYTES), 0o600)
+        write_atomically(draft, key, 0o600)
         try:
             os.link(draft, self._key_file)
         except FileExistsError:

@@ -55,7 +55,7 @@ class DeadlineSocket(socket.socket):
 class ViciClient:
     """The `Ike` port, spoken to a real charon."""
 
-    def __init__(self, path: str, deadline_s: float = 10.0) -> None:
+    def __init__(self, path: str, deadline_s: float = 5.0) -> None:
         self._path = path
         self._deadline_s = deadline_s
         self._socket: DeadlineSocket | None = None
@@ -110,11 +110,11 @@ class ViciClient:
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
-        if self._socket is not None:
+        used, self._socket, self._session = self._socket, None, None
+        if used is not None:
             with contextlib.suppress(OSError):
-                self._socket.shutdown(socket.SHUT_RDWR)
-            self._socket.close()
-        self._socket = self._session = None
+                used.shutdown(socket.SHUT_RDWR)
+            used.close()
 
     def abort(self) -> None:
         """Give up for good, from any thread: calls in progress and to come fail at once."""
@@ -160,7 +160,8 @@ class ViciClient:
         except CommandException as error:
             raise IkeRefused(str(error).removeprefix("Command failed: ")) from error
         except codec.BROKEN as error:
-            self._late = self._socket is not None and self._socket.timed_out
+            used = self._socket  # abort() may take it away at any moment
+            self._late = used is not None and used.timed_out
             self.close()
             reason = f"no answer within {self._deadline_s:g} s" if self._late else str(error)
             raise IkeUnreachable(f"VICI at {self._path}: {reason}") from error

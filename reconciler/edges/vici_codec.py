@@ -41,7 +41,7 @@ def text(message: Raw, key: str, default: str = "") -> str:
 def number(message: Raw, key: str) -> int:
     """Read one value as a whole number, 0 if it is absent or none."""
     value = text(message, key)
-    return int(value) if value.isascii() and value.isdecimal() else 0
+    return int(value) if value.isascii() and value.isdecimal() and len(value) < 21 else 0
 
 
 def section(message: Raw, key: str) -> Raw:

@@ -213,7 +213,7 @@ def test_older_duplicates_end_once_the_newest_has_settled() -> None:
     assert plan(ike, KSPB) == []
     ike.sas[1] = replace(ike.sas[1], established_s=11)
     assert plan(ike, KSPB) == [
-        EndIke(KSPB.name, ike.sas[0].unique_id, "replaced by a newer IKE_SA")
+        EndIke(KSPB.name, ike.sas[0].unique_id, "replaced by a newer IKE_SA", carried=True)
     ]
 
 

@@ -315,3 +315,26 @@ def test_weak_algorithms_work_with_a_warning(changes: dict[str, Any]) -> None:
     decision = decided(kspb=vpn(**changes))
     assert list(decision.sites) == ["kspb"]
     assert [f.path for f in warnings(decision)] == ["airports.kspb.vpn.encryption"]
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["::ffff:198.51.100.7", "fe80::1%eth0", "127.0.0.1", "::1", "169.254.1.1", "224.0.0.1"],
+)
+def test_an_address_at_which_no_site_can_be_is_refused(address: str) -> None:
+    decision = decided(kspb=vpn(remote_address=address))
+    assert [fault.path for fault in decision.errors] == ["airports.kspb.vpn.remote_address"]
+
+
+@pytest.mark.parametrize(
+    "subnet",
+    ["0.0.0.0/1", "126.0.0.0/7", "224.0.0.0/3", "::/1", "169.254.0.0/16", "255.255.255.255/32"],
+)
+def test_a_subnet_that_is_no_lan_is_refused(subnet: str) -> None:
+    decision = decided(kspb=vpn(remote_subnet=subnet))
+    assert [fault.path for fault in decision.errors] == ["airports.kspb.vpn.remote_subnet"]
+
+
+def test_a_connection_may_not_be_called_like_an_include_of_swanctl() -> None:
+    decision = decided(kspb=vpn(connection_name="include"))
+    assert [fault.path for fault in decision.errors] == ["airports.kspb.vpn.connection_name"]

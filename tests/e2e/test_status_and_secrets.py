@@ -159,7 +159,8 @@ def test_no_key_is_in_a_log_status_metric_image_environment_or_process_list(
     for where, text in places.items():
         assert text.strip(), f"{where} is empty, so it proves nothing"
         assert not any(psk in text for psk in psks), f"a key is in: {where}"
-    for image in ("vpn-charon", "vpn-site", "vpn-reconciler", "vpn-pause", "vpn-base"):
+    for image in ("charon", "site", "reconciler", "docker-proxy", "pause", "base"):
+        image = f"vpn-{image}"
         archive = tmp_path / f"{image}.tar"
         docker("save", "--output", str(archive), image)
         content = archive.read_bytes()

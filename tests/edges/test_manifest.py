@@ -156,3 +156,18 @@ def test_without_a_usable_table_of_mounts_nothing_is_claimed(
 def test_the_real_table_of_mounts_can_be_read() -> None:
     assert mounted_as_file(Path("/")) is True
     assert mounted_as_file(Path("/no/such/file")) is False
+
+
+def test_an_airport_that_stands_there_twice_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "airports.json"
+    file.write_text(
+        '{"theme": 1, "theme": 2, "airports": {"a": {"x": 1, "x": 2}, "b": {}, "a": {}}}'
+    )
+    with pytest.raises(ManifestError, match="has airports twice: a;"):
+        read_document(file)
+
+
+def test_a_key_given_twice_elsewhere_is_none_of_our_business(tmp_path: Path) -> None:
+    file = tmp_path / "airports.json"
+    file.write_text('{"theme": 1, "theme": 2, "airports": {"a": {"x": 1, "x": 2}}}')
+    assert read_document(file) == {"theme": 2, "airports": {"a": {"x": 2}}}

@@ -21,10 +21,10 @@ def mode(path: Path) -> int:
 
 
 def test_the_key_is_made_once_and_kept(state: State, tmp_path: Path) -> None:
-    key = state.mark_key()
+    key = state.mark_key(may_make=True)
     assert len(key) == 32
-    assert state.mark_key() == key
-    assert State(tmp_path, tmp_path / "other").mark_key() == key
+    assert state.mark_key(may_make=True) == key
+    assert State(tmp_path, tmp_path / "other").mark_key(may_make=True) == key
     assert mode(tmp_path / "mark.key") == 0o600
     assert [entry.name for entry in tmp_path.iterdir()] == ["mark.key"]
 
@@ -33,13 +33,13 @@ def test_every_installation_has_a_key_of_its_own(tmp_path: Path) -> None:
     keys = set()
     for name in ("one", "other"):
         (tmp_path / name).mkdir()
-        keys.add(State(tmp_path / name, tmp_path / "swanctl.conf").mark_key())
+        keys.add(State(tmp_path / name, tmp_path / "swanctl.conf").mark_key(may_make=True))
     assert len(keys) == 2
 
 
 def _make_key(directory: Path, barrier: threading.Barrier) -> bytes:
     barrier.wait()
-    return State(directory, directory / "swanctl.conf").mark_key()
+    return State(directory, directory / "swanctl.conf").mark_key(may_make=True)
 
 
 def test_makers_that_race_in_one_process_or_under_one_id_agree_on_one_key(tmp_path: Path) -> None:
@@ -85,15 +85,15 @@ def test_a_damaged_key_is_never_replaced_silently(
 ) -> None:
     """A new key means that every tunnel is taken for changed: somebody has to want it."""
     (tmp_path / "mark.key").write_bytes(content)
-    with pytest.raises(StateError, match="is damaged; remove it and a new one is made"):
-        state.mark_key()
+    with pytest.raises(StateError, match="is damaged; restore it from a backup"):
+        state.mark_key(may_make=True)
     assert (tmp_path / "mark.key").read_bytes() == content
 
 
 def test_without_a_directory_there_is_no_key(tmp_path: Path) -> None:
     missing = State(tmp_path / "missing", tmp_path / "swanctl.conf")
     with pytest.raises(StateError, match=r"mark\.key: No such file"):
-        missing.mark_key()
+        missing.mark_key(may_make=True)
 
 
 def test_what_was_accepted_is_remembered(state: State, tmp_path: Path) -> None:
@@ -158,3 +158,26 @@ def test_no_error_shows_a_key(state: State, tmp_path: Path) -> None:
     with pytest.raises(StateError) as refused:
         state.write_swanctl("hush-hush-hush")
     assert "hush" not in str(refused.value)
+
+
+def test_a_key_that_vanishes_while_we_run_is_written_again(tmp_path: Path) -> None:
+    state = State(tmp_path, tmp_path / "swanctl.conf")
+    key = state.mark_key(may_make=True)
+    (tmp_path / "mark.key").unlink()
+    assert state.mark_key(may_make=False) == key
+    assert (tmp_path / "mark.key").read_bytes() == key
+
+
+def test_a_lost_key_is_not_replaced_while_charon_has_something_under_it(tmp_path: Path) -> None:
+    state = State(tmp_path, tmp_path / "swanctl.conf")
+    with pytest.raises(StateError, match="is missing; restore it from a backup"):
+        state.mark_key(may_make=False)
+    assert list(tmp_path.iterdir()) == []
+    state.make_new_key()
+    assert len(state.mark_key(may_make=False)) == 32
+
+
+def test_who_only_reads_makes_no_key(tmp_path: Path) -> None:
+    state = State(tmp_path, tmp_path / "swanctl.conf", read_only=True)
+    assert len(state.mark_key(may_make=True)) == 32
+    assert list(tmp_path.iterdir()) == []

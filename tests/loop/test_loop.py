@@ -1,6 +1,7 @@
 """The loop on a thread of its own: it survives what fails, says so, and ends when told to."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -114,3 +115,13 @@ def test_at_the_end_a_last_status_is_written_and_nothing_is_torn_down(bench: Ben
     assert bench.status.reconciler.reasons == ("SIGTERM",)
     assert len(bench.ike.sas) == 1
     assert "kspb_vpn" in bench.ike.connections
+
+
+def test_a_storm_of_failed_attempts_makes_a_round_a_second_at_most(bench: Bench) -> None:
+    with running(bench) as run:
+        eventually(lambda: run.rounds("ok") == 1, 5)
+        before, began_s = run.rounds("ok"), time.monotonic()
+        while time.monotonic() < began_s + 3:
+            run.wakes.wake("failure logged")
+            eventually(lambda: True, 1)
+        assert run.rounds("ok") - before <= 4

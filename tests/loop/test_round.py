@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.observed import IkeSa
 from reconciler.errors import IkeRefused, IkeUnreachable
 from tests.builders import vpn
 from tests.fake_ike import FakeIke, Killed
@@ -334,6 +335,67 @@ def test_a_clash_with_a_connection_of_somebody_else_is_named(bench: Bench) -> No
     bench.rounds()
     assert bench.requests() == []
     assert "somebody else" in bench.connection().reason
+
+
+def test_a_mass_removal_is_held_also_when_the_memory_of_what_was_accepted_is_lost(
+    three_up: Bench,
+) -> None:
+    (three_up.settings.state_dir / "accepted.json").write_text("{trunc")
+    three_up.restart_reconciler()
+    three_up.declare()
+    report = three_up.round()
+    assert three_up.requests() == []
+    assert "held: removal of kczk_vpn, kspb_vpn, s51_vpn" in report.status.reconciler.errors[-1]
+    three_up.round(allow_removals=True)
+    assert three_up.ike.connections == {}
+
+
+def test_a_first_file_with_one_bad_airport_is_remembered_for_the_others(bench: Bench) -> None:
+    bench.declare(kspb=vpn(1), kczk=vpn(2), bad=vpn(3, remote_subnet="192.168.3.1/24"))
+    bench.rounds(2)
+    assert "kspb_vpn {" in bench.settings.swanctl_file.read_text()
+    bench.declare(kczk=vpn(2), bad=vpn(3, remote_subnet="192.168.3.1/24"))
+    bench.rounds(2)
+    assert set(bench.ike.connections) == {"kczk_vpn"}
+
+
+def test_charons_own_copy_comes_back_when_it_was_lost_or_edited(three_up: Bench) -> None:
+    good = three_up.settings.swanctl_file.read_text()
+    three_up.settings.swanctl_file.write_text("connections {}")
+    three_up.round()
+    assert three_up.settings.swanctl_file.read_text() == good
+    three_up.settings.swanctl_file.unlink()
+    three_up.round()
+    assert three_up.settings.swanctl_file.read_text() == good
+
+
+def test_a_lost_key_of_the_marks_cuts_nobody(three_up: Bench) -> None:
+    (three_up.settings.state_dir / "mark.key").unlink()
+    three_up.restart_reconciler()
+    three_up.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3), kxyz=vpn(4))
+    report = three_up.round()
+    assert three_up.requests() == []
+    assert "apply --new-mark-key" in report.status.reconciler.errors[0]
+
+
+def test_a_site_that_is_being_dialled_in_vain_is_dialled_less_and_less_often(
+    bench: Bench,
+) -> None:
+    """Each attempt shows as CONNECTING for a while, in which nothing is planned."""
+    bench.declare(kspb=vpn(remote_address="198.51.100.7"))
+    bench.ike.refuses_new_children = {"kspb_vpn"}
+    asked_at = []
+    for _ in range(1200):
+        bench.round()
+        if any(request.startswith("start_child") for request in bench.requests()):
+            asked_at.append(bench.clock.elapsed_s)
+            bench.ike.sas = [IkeSa("kspb_vpn", "9", "CONNECTING")]
+        if asked_at and bench.clock.elapsed_s == asked_at[-1] + 16:
+            bench.ike.sas = []
+        bench.age(1)
+    gaps = [later - earlier for earlier, later in pairwise(asked_at)]
+    assert gaps[-1] == 300
+    assert gaps == sorted(gaps)
 
 
 class SlowIke(FakeIke):
