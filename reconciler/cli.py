@@ -5,7 +5,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -227,6 +227,26 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {"airports": manifest_schema(), "status": {"$schema": draft, **status}}
 
 
+_SUMMARIES = {
+    "run": "keep charon as declared until stopped",
+    "plan": "say what would be done, why, and who would lose packets",
+    "apply": "make one round",
+    "status": "show how the tunnels are",
+    "validate": "check airports.json",
+    "health": "ask the running reconciler how it is",
+    "schema": "print a JSON Schema",
+}
+_EXIT_CODES = {
+    "run": "0 stopped; 1 could not start, or a part of it died; 2 usage",
+    "plan": "0 nothing to do; 1 charon can't be asked; 2 usage; 3 changes pending",
+    "apply": "0 all is as declared now; 1 something failed, is faulty or is held; 2 usage",
+    "status": "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
+    "validate": "0 no error; 1 errors; 2 usage",
+    "health": "0 well; 1 not; 2 usage",
+    "schema": "0; 2 usage",
+}
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reconciler",
@@ -234,67 +254,43 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    runs = (_run, _plan, _apply, _status, _validate, _health, _schema)
+    subs = {
+        name: _add_command(commands, name, run) for name, run in zip(_SUMMARIES, runs, strict=True)
+    }
+    _add_options(subs)
+    return parser
 
-    def command(name: str, run: object, summary: str, codes: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name, help=summary, description=summary, epilog=f"Exit codes: {codes}"
-        )
-        sub.set_defaults(run=run)
-        _add_settings(sub)
-        return sub
 
-    def with_json(sub: argparse.ArgumentParser) -> argparse.ArgumentParser:
+def _add_command(commands: Any, name: str, run: object) -> argparse.ArgumentParser:
+    sub: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=_SUMMARIES[name],
+        description=_SUMMARIES[name],
+        epilog=f"Exit codes: {_EXIT_CODES[name]}",
+    )
+    sub.set_defaults(run=run)
+    _add_settings(sub)
+    if name != "run":
         sub.add_argument("--json", action="store_true", help="print JSON")
-        return sub
+    return sub
 
-    command(
-        "run",
-        _run,
-        "keep charon as declared until stopped",
-        "0 stopped; 1 could not start, or a part of it died; 2 usage",
-    )
-    plan = with_json(
-        command(
-            "plan",
-            _plan,
-            "say what would be done, why, and who would lose packets",
-            "0 nothing to do; 1 charon can't be asked; 2 usage; 3 changes pending",
+
+def _add_options(subs: Mapping[str, argparse.ArgumentParser]) -> None:
+    for name in ("plan", "apply"):
+        subs[name].add_argument(
+            "--allow-removals", action="store_true", help="confirm removals that are held"
         )
-    )
-    apply = with_json(
-        command(
-            "apply",
-            _apply,
-            "make one round",
-            "0 all is as declared now; 1 something failed, is faulty or is held; 2 usage",
-        )
-    )
-    apply.add_argument(
+    subs["apply"].add_argument(
         "--new-mark-key",
         action="store_true",
         help="replace a lost key of the marks; every site is cut once",
     )
-    for sub in (plan, apply):
-        sub.add_argument(
-            "--allow-removals", action="store_true", help="confirm removals that are held"
-        )
-    status = with_json(
-        command(
-            "status",
-            _status,
-            "show how the tunnels are",
-            "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
-        )
+    subs["status"].add_argument("--watch", action="store_true", help="show it again every 2 s")
+    subs["validate"].add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
+    subs["schema"].add_argument(
+        "document", nargs="?", choices=["airports", "status"], default="airports"
     )
-    status.add_argument("--watch", action="store_true", help="show it again every 2 s")
-    validate = with_json(
-        command("validate", _validate, "check airports.json", "0 no error; 1 errors; 2 usage")
-    )
-    validate.add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
-    with_json(command("health", _health, "ask the running reconciler how it is", "0 well; 1 not"))
-    schema = with_json(command("schema", _schema, "print a JSON Schema", "0; 2 usage"))
-    schema.add_argument("document", nargs="?", choices=["airports", "status"], default="airports")
-    return parser
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

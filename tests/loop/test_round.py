@@ -14,23 +14,6 @@ from tests.fake_ike import FakeIke, Killed
 from tests.worlds import Bench, FakeClock
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Bench:
-    return Bench(tmp_path)
-
-
-@pytest.fixture
-def three_up(bench: Bench) -> Bench:
-    bench.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3))
-    bench.round()
-    for name in ("kspb_vpn", "kczk_vpn", "s51_vpn"):
-        bench.ike.dial_in(name)
-    bench.round()
-    assert {c.status for c in bench.status.connections.values()} == {"up"}
-    bench.requests()
-    return bench
-
-
 def test_a_declared_airport_is_loaded_and_up_once_its_site_dials_in(bench: Bench) -> None:
     bench.declare(kspb=vpn())
     bench.round()
@@ -143,25 +126,6 @@ def test_the_last_good_tunnel_survives_restarts_of_reconciler_and_charon_in_bad_
     assert set(three_up.ike.connections) == {"kspb_vpn", "kczk_vpn", "s51_vpn"}
 
 
-def test_with_a_bad_file_and_no_memory_nothing_is_removed(three_up: Bench) -> None:
-    (three_up.settings.state_dir / "accepted.json").unlink()
-    three_up.settings.config_path.write_text("{")
-    three_up.restart_reconciler()
-    three_up.rounds()
-    assert three_up.requests() == []
-    assert "kspb_vpn" in three_up.settings.swanctl_file.read_text()
-
-
-def test_with_one_bad_airport_and_no_memory_nothing_is_removed(three_up: Bench) -> None:
-    (three_up.settings.state_dir / "accepted.json").write_text("damaged")
-    three_up.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3, connection_name="~"))
-    three_up.restart_reconciler()
-    report = three_up.round()
-    assert three_up.requests() == []
-    assert "accepted.json" in report.status.reconciler.errors[0]
-    assert "s51_vpn" in three_up.settings.swanctl_file.read_text()
-
-
 def test_when_charon_can_not_be_asked_nothing_is_done_or_claimed(three_up: Bench) -> None:
     three_up.ike.reachable = False
     three_up.declare(kspb=vpn(1))
@@ -213,16 +177,6 @@ def test_a_clock_that_is_set_is_no_restart(three_up: Bench) -> None:
     three_up.ike.started_at += 3600
     three_up.round()
     assert three_up.connection().last_disconnected == 0
-
-
-def test_without_a_key_for_the_marks_nothing_is_touched_and_all_is_told(three_up: Bench) -> None:
-    (three_up.settings.state_dir / "mark.key").write_bytes(b"damaged")
-    three_up.restart_reconciler()
-    three_up.declare(kspb=vpn(1), kczk=vpn(2))
-    report = three_up.round()
-    assert three_up.requests() == []
-    assert "mark.key" in report.status.reconciler.errors[0]
-    assert three_up.connection().status == "up"
 
 
 def test_a_reconciler_killed_after_any_request_leaves_nothing_that_its_successor_does_not_mend(
@@ -282,22 +236,6 @@ def test_a_site_that_does_not_answer_is_asked_less_and_less_often(bench: Bench) 
     assert bench.connection().next_attempt > 0
 
 
-def test_a_mass_removal_is_held_until_it_is_confirmed(bench: Bench) -> None:
-    bench.declare(**{f"k{n:03d}": vpn(n) for n in range(1, 6)})
-    bench.round()
-    bench.declare(k001=vpn(1), k002=vpn(2), k009=vpn(9))
-    bench.round()
-    assert len(bench.ike.connections) == 6
-    assert bench.status.configuration.removals_held == ("k003", "k004", "k005")
-    bench.restart_reconciler()
-    bench.round()
-    assert len(bench.ike.connections) == 6
-    bench.round(allow_removals=True)
-    assert set(bench.ike.connections) == {"k001_vpn", "k002_vpn", "k009_vpn"}
-    bench.round()
-    assert len(bench.ike.connections) == 3
-
-
 def test_a_status_that_can_not_be_written_is_reported_and_the_round_goes_on(bench: Bench) -> None:
     bench.declare(kspb=vpn())
     bench.settings.status_file.parent.rmdir()
@@ -335,47 +273,6 @@ def test_a_clash_with_a_connection_of_somebody_else_is_named(bench: Bench) -> No
     bench.rounds()
     assert bench.requests() == []
     assert "somebody else" in bench.connection().reason
-
-
-def test_a_mass_removal_is_held_also_when_the_memory_of_what_was_accepted_is_lost(
-    three_up: Bench,
-) -> None:
-    (three_up.settings.state_dir / "accepted.json").write_text("{trunc")
-    three_up.restart_reconciler()
-    three_up.declare()
-    report = three_up.round()
-    assert three_up.requests() == []
-    assert "held: removal of kczk_vpn, kspb_vpn, s51_vpn" in report.status.reconciler.errors[-1]
-    three_up.round(allow_removals=True)
-    assert three_up.ike.connections == {}
-
-
-def test_a_first_file_with_one_bad_airport_is_remembered_for_the_others(bench: Bench) -> None:
-    bench.declare(kspb=vpn(1), kczk=vpn(2), bad=vpn(3, remote_subnet="192.168.3.1/24"))
-    bench.rounds(2)
-    assert "kspb_vpn {" in bench.settings.swanctl_file.read_text()
-    bench.declare(kczk=vpn(2), bad=vpn(3, remote_subnet="192.168.3.1/24"))
-    bench.rounds(2)
-    assert set(bench.ike.connections) == {"kczk_vpn"}
-
-
-def test_charons_own_copy_comes_back_when_it_was_lost_or_edited(three_up: Bench) -> None:
-    good = three_up.settings.swanctl_file.read_text()
-    three_up.settings.swanctl_file.write_text("connections {}")
-    three_up.round()
-    assert three_up.settings.swanctl_file.read_text() == good
-    three_up.settings.swanctl_file.unlink()
-    three_up.round()
-    assert three_up.settings.swanctl_file.read_text() == good
-
-
-def test_a_lost_key_of_the_marks_cuts_nobody(three_up: Bench) -> None:
-    (three_up.settings.state_dir / "mark.key").unlink()
-    three_up.restart_reconciler()
-    three_up.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3), kxyz=vpn(4))
-    report = three_up.round()
-    assert three_up.requests() == []
-    assert "apply --new-mark-key" in report.status.reconciler.errors[0]
 
 
 def test_a_site_that_is_being_dialled_in_vain_is_dialled_less_and_less_often(
@@ -419,16 +316,3 @@ def test_long_work_is_done_in_several_rounds_with_a_status_after_each(tmp_path: 
         assert bench.status.timestamp == bench.clock.now()
     assert done == [40, 40]
     assert len(ike.connections) == 120
-
-
-def test_an_airport_is_not_accepted_before_charon_was_asked_for_its_algorithms(
-    bench: Bench,
-) -> None:
-    bench.ike.reachable = False
-    bench.declare(kspb=vpn(), kczk=vpn(2, dh_group=32))
-    bench.round()
-    assert not (bench.settings.state_dir / "accepted.json").exists()
-    bench.ike.reachable = True
-    bench.rounds()
-    assert set(bench.ike.connections) == {"kspb_vpn"}
-    assert bench.status.configuration.airports_invalid == ("kczk",)
