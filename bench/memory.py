@@ -44,6 +44,8 @@ def memory(_runs: int) -> Result:
         document = json.dumps(manifest(TUNNELS))
         stage.replace(stage.shared / "config" / "airports.json", document)
         _start_reconciler()
+        # A plain charon that is refused does not dial again, so all must be loaded before.
+        eventually(lambda: len(_status(stage).get("connections", {})) == TUNNELS, 60, "all loaded")
         start_sites(TUNNELS)
         eventually(lambda: _up(stage) == TUNNELS, 120, "status says up", every_s=1)
         series = _sample()
