@@ -54,6 +54,26 @@ def test_status_is_0_only_if_all_are_up(
     assert f"{1} of {len(connections)} up" in answer.out
 
 
+@pytest.mark.parametrize("key", ["daemon", "configuration"])
+def test_no_tunnel_at_all_is_0_only_if_that_is_what_is_declared(
+    installation: Installation, key: str
+) -> None:
+    """Nothing up of nothing known is not "all is well"."""
+    made = status(int(time.time())).model_copy(update={"connections": {}})
+    good = made.model_copy(
+        update={
+            "daemon": made.daemon.model_copy(update={"reachable": True}),
+            "configuration": made.configuration.model_copy(update={"valid": True}),
+        }
+    )
+    write_status(installation.status, good)
+    assert installation.run("status").code == 0
+    flag = {"daemon": "reachable", "configuration": "valid"}[key]
+    part = getattr(good, key).model_copy(update={flag: False})
+    write_status(installation.status, good.model_copy(update={key: part}))
+    assert installation.run("status").code == 1
+
+
 def test_a_missing_status_is_4(installation: Installation) -> None:
     answer = installation.run("status")
     assert (answer.code, answer.out) == (4, "")
