@@ -118,8 +118,10 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     planned = diff(decided.desired, observed, failed)
     if not (sure and decided.decision.readable):
         planned = [action for action in planned if not isinstance(action, Remove)]
-    elif not decided.accepted and not allow_removals:
-        planned = _without_mass_removal(planned, observed, errors)
+    elif not decided.accepted and not allow_removals and _mass_removal(planned, observed, errors):
+        # Nor is the file remembered: then the next round would take it for what was accepted.
+        planned = [action for action in planned if not isinstance(action, Remove)]
+        sure = False
     return Look(decided, observed, tuple(planned), sure, not deep, tuple(errors))
 
 
@@ -140,18 +142,16 @@ def _all_declared(decided: Decided, observed: Observed | Unobserved) -> bool:
     return seen and _marked(observed) <= decided.desired.keys()
 
 
-def _without_mass_removal(
-    planned: list[Action], observed: Observed, errors: list[str]
-) -> list[Action]:
-    """Hold a mass removal also when only charon itself can tell how many there were."""
+def _mass_removal(planned: list[Action], observed: Observed, errors: list[str]) -> bool:
+    """Find a mass removal also when only charon itself can tell how many there were."""
     gone = [action.name for action in planned if isinstance(action, Remove)]
     if not is_mass_removal(len(gone), len(_marked(observed))):
-        return planned
+        return False
     errors.append(
         f"held: removal of {', '.join(gone)}, as it is not known what was accepted before; "
         "confirm with: reconciler apply --allow-removals"
     )
-    return [action for action in planned if not isinstance(action, Remove)]
+    return True
 
 
 def observe(world: World, *, deep: bool) -> Observed | Unobserved:

@@ -137,7 +137,9 @@ class Loop:
         if report.settling:
             return _SETTLING_PAUSE_S
         now_s = self._world.clock.monotonic_s()
-        due = [attempts.next_s - now_s for attempts in memory.attempts.values()]
+        # One that is past was made, or is under way: nothing to get up for.
+        waits = (attempts.next_s - now_s for attempts in memory.attempts.values())
+        due = [wait_s for wait_s in waits if wait_s > 0]
         return min([self._world.settings.resync_seconds * _TIMER_SHARE, *due])
 
     def _publish(self, report: Report) -> None:

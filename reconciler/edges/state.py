@@ -55,9 +55,14 @@ class State:
             self._write_key(key)
 
     def make_new_key(self) -> None:
-        """Replace the key, lost or not. Every connection looks changed afterwards."""
+        """Replace a lost or damaged key. Every connection looks changed afterwards.
+
+        Raises StateError, also if the key is whole: one who runs would go on with the old one.
+        """
         self._key = b""
         try:
+            if self._key_file.exists() and len(self._key_file.read_bytes()) == _KEY_BYTES:
+                raise StateError(f"{self._key_file}: is there and whole; nothing was replaced")
             self._key_file.unlink(missing_ok=True)
             self._write_key(secrets.token_bytes(_KEY_BYTES))
         except OSError as error:

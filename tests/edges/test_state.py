@@ -181,3 +181,11 @@ def test_who_only_reads_makes_no_key(tmp_path: Path) -> None:
     state = State(tmp_path, tmp_path / "swanctl.conf", read_only=True)
     assert len(state.mark_key(may_make=True)) == 32
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_key_that_is_whole_is_not_replaced_under_a_running_reconciler(tmp_path: Path) -> None:
+    state = State(tmp_path, tmp_path / "swanctl.conf")
+    key = state.mark_key(may_make=True)
+    with pytest.raises(StateError, match="is there and whole"):
+        State(tmp_path, tmp_path / "swanctl.conf").make_new_key()
+    assert (tmp_path / "mark.key").read_bytes() == key

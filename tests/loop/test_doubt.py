@@ -101,3 +101,18 @@ def test_an_airport_is_not_accepted_before_charon_was_asked_for_its_algorithms(
     bench.rounds()
     assert set(bench.ike.connections) == {"kspb_vpn"}
     assert bench.status.configuration.airports_invalid == ("kczk",)
+
+
+def test_a_mass_removal_without_memory_stays_held_in_every_round(bench: Bench) -> None:
+    """What is held must not be forgotten by remembering the file that would remove it."""
+    bench.declare(**{f"k{n}": vpn(n) for n in range(1, 7)})
+    bench.round()
+    (bench.settings.state_dir / "accepted.json").write_text("{trunc")
+    bench.restart_reconciler()
+    bench.requests()
+    bench.declare(k1=vpn(1))
+    bench.rounds(3)
+    assert bench.requests() == []
+    assert "k6_vpn {" in bench.settings.swanctl_file.read_text()
+    bench.round(allow_removals=True)
+    assert set(bench.ike.connections) == {"k1_vpn"}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.observed import IkeSa
 from reconciler.edges.metrics import Metrics
 from reconciler.loop import Loop
 from reconciler.wakes import Wakes
@@ -125,3 +126,18 @@ def test_a_storm_of_failed_attempts_makes_a_round_a_second_at_most(bench: Bench)
             run.wakes.wake("failure logged")
             eventually(lambda: True, 1)
         assert run.rounds("ok") - before <= 4
+
+
+def test_an_attempt_that_is_under_way_longer_than_its_pause_makes_no_busy_loop(
+    bench: Bench,
+) -> None:
+    bench.declare(kspb=vpn(remote_address="198.51.100.7"))
+    bench.ike.refuses_new_children = {"kspb_vpn"}
+    with running(bench) as run:
+        eventually(lambda: "start_child" in " ".join(bench.ike.requests), 5)
+        bench.ike.sas = [IkeSa("kspb_vpn", "9", "CONNECTING")]
+        bench.clock.elapsed_s += 10
+        run.wakes.wake("SIGHUP")
+        eventually(lambda: run.rounds("ok") >= 2, 5)
+        run.stopping.wait(1)
+        assert run.rounds("ok") <= 4
