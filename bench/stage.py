@@ -14,7 +14,7 @@ from typing import Any
 from bench.fleet import sites_swanctl
 from bench.measure import say
 from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeUnreachable
+from tests.charon import answers
 from tests.docker import docker, eventually, volume_path
 
 HUB, SITES, RECONCILER, SCRAPER = "bench-hub", "bench-sites", "bench-reconciler", "bench-scraper"
@@ -112,18 +112,6 @@ def start_sites(count: int) -> None:
 def live_tunnels(client: ViciClient) -> int:
     """Count the names that have a CHILD_SA through which packets pass."""
     return len({sa.name for sa in client.observe(deep=False).sas if sa.carrying_children})
-
-
-def answers(socket: Path) -> bool:
-    """Ask charon for something."""
-    client = ViciClient(str(socket))
-    try:
-        client.observe(deep=False)
-    except IkeUnreachable:
-        return False
-    finally:
-        client.close()
-    return True
 
 
 def inspect(name: str) -> dict[str, Any]:

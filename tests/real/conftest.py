@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeUnreachable
+from tests.charon import answers
 from tests.docker import docker, eventually, volume_path
 
 NAME = "test-charon"
@@ -26,17 +26,6 @@ def start_charon(name: str, *options: str) -> None:
         ),
         *(*options, "vpn-charon"),
     )
-
-
-def answers(socket: Path) -> bool:
-    client = ViciClient(str(socket))
-    try:
-        client.observe(deep=False)
-    except IkeUnreachable:
-        return False
-    finally:
-        client.close()
-    return True
 
 
 @pytest.fixture(scope="session")
