@@ -7,6 +7,9 @@ from reconciler.core.actions import (
     EndIke,
     Load,
     Outcome,
+    Redial,
+    RekeyChild,
+    RekeyIke,
     Remove,
     StartChild,
 )
@@ -21,6 +24,9 @@ def act(action: Action, ike: Ike) -> Outcome:
             case Load(connection=connection):
                 # The secret carries the mark and comes last: a half-done load shows as drift.
                 ike.load_connection(connection.name, connection.settings)
+                if connection.spare_psk is not None:
+                    spare_id = connection.spare_secret_id
+                    ike.load_secret(spare_id, connection.remote_id, connection.spare_psk)
                 ike.load_secret(connection.secret_id, connection.remote_id, connection.psk)
                 for secret_id in action.outdated_secret_ids:
                     ike.unload_secret(secret_id)
@@ -33,12 +39,31 @@ def act(action: Action, ike: Ike) -> Outcome:
                     ike.unload_secret(secret_id)
             case StartChild():
                 ike.start_child(action.name, action.child_name)
+            case Redial():
+                _redial(action, ike)
+            case RekeyIke():
+                ike.rekey_ike(action.unique_id)
+            case RekeyChild():
+                ike.rekey_child(action.unique_id)
             case EndChild():
                 ike.end_child(action.unique_id)
             case EndIke():
                 ike.end_ike(action.unique_id)
             case DropSecret():
                 ike.unload_secret(action.secret_id)
-    except (IkeRefused, IkeUnreachable) as error:
+    except IkeRefused as error:
         return Outcome(action, str(error))
+    except IkeUnreachable as error:
+        return Outcome(action, str(error), unreachable=True)
     return Outcome(action)
+
+
+def _redial(action: Redial, ike: Ike) -> None:
+    """Dial where the peer is seen now. An attempt under way keeps the settings it began with."""
+    connection = action.connection
+    towards = connection.towards(action.remote_host, action.remote_port)
+    ike.load_connection(connection.name, towards)
+    try:
+        ike.start_child(connection.name, connection.child_name)
+    finally:
+        ike.load_connection(connection.name, connection.settings)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from reconciler.core.actions import Action, Remove
-from reconciler.core.backoff import Attempts
+from reconciler.core.backoff import Attempts, Key, still_counting
 from reconciler.core.check import (
     Decision,
     Fault,
@@ -14,7 +14,9 @@ from reconciler.core.check import (
     unreadable,
 )
 from reconciler.core.diff import diff
+from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.orders import Orders
 from reconciler.core.render import Connection, Hub, mark_of_secret, render
 from reconciler.core.status import ConnectionStatus
 from reconciler.errors import IkeUnreachable, ManifestError, StateError
@@ -64,16 +66,18 @@ class Memory:
         looked_s: when charon was last seen, on the monotonic clock; None: never.
         last_valid: when airports.json last had no error, unix seconds.
         decided: the last decision.
+        lost: why an earlier memory could not be taken over; empty if it was.
 
     """
 
     rounds: int = 0
     previous: Mapping[str, ConnectionStatus] = field(default_factory=dict)
     looked_s: float | None = None
-    attempts: Mapping[str, Attempts] = field(default_factory=dict)
+    attempts: Mapping[Key, Attempts] = field(default_factory=dict)
     failures: Mapping[str, str] = field(default_factory=dict)
     last_valid: int = 0
     decided: Decided | None = None
+    lost: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,8 @@ class Look:
             be the one behind an undeclared connection, unless what was accepted before is known,
             or charon has no connection of ours that is not declared.
         shallow: only SAs were looked at, as nothing but an event about them was the reason.
+        attempts: what still counts of the attempts so far.
+        orders: what was asked for by command line.
 
     """
 
@@ -94,6 +100,8 @@ class Look:
     sure: bool
     shallow: bool
     errors: tuple[str, ...] = ()
+    attempts: Mapping[Key, Attempts] = field(default_factory=dict)
+    orders: Orders = field(default_factory=Orders)
 
     @property
     def decision(self) -> Decision:
@@ -111,18 +119,71 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     observed = observe(world, deep=deep)
     errors: list[str] = []
     decided = _decide(world, memory, observed, errors, allow_removals=allow_removals)
+    orders = _orders(world, errors)
+    attempts = _attempts(world, memory, decided.desired, orders)
     sure = decided.keyed and (_is_known(decided) or _all_declared(decided, observed))
     if isinstance(observed, Unobserved) or not decided.keyed:
-        return Look(decided, observed, (), sure, not deep, tuple(errors))
-    failed = {name: attempts.count for name, attempts in memory.attempts.items()}
-    planned = diff(decided.desired, observed, failed)
+        return Look(decided, observed, (), sure, not deep, tuple(errors), attempts, orders)
+    now = world.clock.now()
+    circumstances = _circumstances(decided.desired, attempts, orders, now)
+    planned = diff(decided.desired, observed, circumstances, orders.paused(now))
     if not (sure and decided.decision.readable):
         planned = [action for action in planned if not isinstance(action, Remove)]
     elif not decided.accepted and not allow_removals and _mass_removal(planned, observed, errors):
         # Nor is the file remembered: then the next round would take it for what was accepted.
         planned = [action for action in planned if not isinstance(action, Remove)]
         sure = False
-    return Look(decided, observed, tuple(planned), sure, not deep, tuple(errors))
+    return Look(decided, observed, tuple(planned), sure, not deep, tuple(errors), attempts, orders)
+
+
+def marks_of(desired: Mapping[str, Connection]) -> dict[str, str]:
+    """Return the mark of each connection as text."""
+    return {name: str(connection.mark) for name, connection in desired.items()}
+
+
+def _orders(world: World, errors: list[str]) -> Orders:
+    try:
+        return world.state.read_orders()
+    except StateError as error:
+        errors.append(str(error))
+        return Orders()
+
+
+def _attempts(
+    world: World, memory: Memory, desired: Mapping[str, Connection], orders: Orders
+) -> dict[Key, Attempts]:
+    retried_at = {name: order.retried_at for name, order in orders.connections.items()}
+    now_s = world.clock.monotonic_s()
+    return still_counting(memory.attempts, marks_of(desired), retried_at, now_s)
+
+
+def _circumstances(
+    desired: Mapping[str, Connection],
+    attempts: Mapping[Key, Attempts],
+    orders: Orders,
+    now: int,
+) -> dict[str, Circumstances]:
+    """Tell the ladder what it is to know, for those connections of which there is anything."""
+    counts: dict[str, dict[str, int]] = {}
+    for (name, goal), made in attempts.items():
+        counts.setdefault(name, {})[goal] = made.count
+    renewals = {
+        name: renewal
+        for name, connection in desired.items()
+        if (renewal := _renewal(connection, orders)) is not None
+    }
+    return {
+        name: Circumstances(counts.get(name, {}), renewals.get(name), now)
+        for name in counts.keys() | renewals.keys()
+    }
+
+
+def _renewal(connection: Connection, orders: Orders) -> Renewal | None:
+    """Take the later of what is declared and what was asked for by command line."""
+    order = orders.of(connection.name)
+    if order.rekey_after > connection.rekey_after:
+        return Renewal(order.rekey_after, order.reauthenticate)
+    return Renewal(connection.rekey_after) if connection.rekey_after else None
 
 
 def _is_known(decided: Decided) -> bool:

@@ -5,7 +5,7 @@ import threading
 import time
 from pathlib import Path
 
-from reconciler.core.backoff import delay_s
+from reconciler.core.backoff import LONGEST_S, Attempts, Key, delay_s
 from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges import http
@@ -29,17 +29,37 @@ _SETTLING_PAUSE_S = 0.5
 
 
 def recall(status_file: Path, clock: Clock) -> Memory:
-    """Take times of transitions over from the last status file, if there is a usable one."""
+    """Take over what the last status file remembers; a damaged one is reported and left behind."""
+    if not status_file.exists():
+        return Memory()
     try:
         status = read_status(status_file)
     except StatusError as error:
-        log.info("no earlier status", extra={"fields": {"cause": str(error)}})
-        return Memory()
+        log.warning("memory lost", extra={"fields": {"cause": str(error)}})
+        return Memory(lost=f"times and back-off of earlier are forgotten: {error}")
+    age_s = max(0, clock.now() - status.timestamp)
     return Memory(
         previous=status.connections,
-        looked_s=clock.monotonic_s() - max(0, clock.now() - status.timestamp),
+        looked_s=clock.monotonic_s() - age_s,
         last_valid=status.configuration.last_valid,
+        attempts=_attempts(status, clock, age_s),
     )
+
+
+def _attempts(status: Status, clock: Clock, age_s: int) -> dict[Key, Attempts]:
+    """Bring attempts back to our clock; no wait gets longer by a clock that was set."""
+    now_s = clock.monotonic_s()
+    return {
+        (name, made.goal): Attempts(
+            made_for=made.made_for,
+            count=made.count,
+            next_s=now_s + min(max(0, made.next_attempt - clock.now()), LONGEST_S),
+            wanted_s=now_s - age_s,
+            made_at=made.last_attempt,
+        )
+        for name, connection in status.connections.items()
+        for made in connection.attempts
+    }
 
 
 class Health:

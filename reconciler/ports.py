@@ -30,6 +30,12 @@ class Ike(Protocol):
     def start_child(self, name: str, child_name: str) -> None:
         """Ask for a CHILD_SA and return at once; the outcome is observed later."""
 
+    def rekey_ike(self, unique_id: str) -> None:
+        """Ask for new keys of one IKE_SA and return at once; the outcome is observed later."""
+
+    def rekey_child(self, unique_id: str) -> None:
+        """Ask for new keys of one CHILD_SA and return at once."""
+
     def end_child(self, unique_id: str) -> None:
         """Ask for the end of one CHILD_SA and return at once."""
 

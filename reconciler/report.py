@@ -3,10 +3,14 @@
 from collections.abc import Iterable
 
 from reconciler import __version__
-from reconciler.core.actions import Outcome
+from reconciler.core.actions import Outcome, goal_of
+from reconciler.core.backoff import Attempts
 from reconciler.core.check import Decision
 from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.orders import Order
+from reconciler.core.render import Connection
 from reconciler.core.status import (
+    AttemptStatus,
     ConfigurationStatus,
     DaemonStatus,
     FaultStatus,
@@ -33,7 +37,12 @@ def make_status(
     return Status(
         timestamp=now,
         connections=summarise_connections(
-            seen.desired, seen.decision, observed, memory.previous, _hints(world, memory, now), now
+            seen.desired,
+            seen.decision,
+            observed,
+            memory.previous,
+            _hints(world, memory, seen, now),
+            now,
         ),
         daemon=_daemon_status(observed),
         container=world.observe_container(),
@@ -48,15 +57,53 @@ def make_status(
     )
 
 
-def _hints(world: World, memory: Memory, now: int) -> dict[str, Hints]:
-    elapsed_s = world.clock.monotonic_s()
-    names = memory.failures.keys() | memory.attempts.keys()
-    hints = {}
-    for name in names:
-        attempts = memory.attempts.get(name)
-        due = now + max(0, round(attempts.next_s - elapsed_s)) if attempts else 0
-        hints[name] = Hints(memory.failures.get(name, ""), due)
-    return hints
+def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hints]:
+    attempts: dict[str, list[AttemptStatus]] = {}
+    for (name, goal), made in memory.attempts.items():
+        attempts.setdefault(name, []).append(_attempt_status(goal, made, world, now))
+    wanted: dict[str, set[str]] = {}
+    for action in seen.planned:
+        wanted.setdefault(action.name, set()).add(goal_of(action))
+    return {
+        name: _hint(
+            connection,
+            attempts.get(name, []),
+            wanted.get(name, set()),
+            seen.orders.of(name),
+            memory.failures.get(name, ""),
+            now,
+        )
+        for name, connection in seen.desired.items()
+    }
+
+
+def _hint(
+    connection: Connection,
+    attempts: list[AttemptStatus],
+    wanted: set[str],
+    order: Order,
+    words: str,
+    now: int,
+) -> Hints:
+    return Hints(
+        last_error=words,
+        next_attempt=min((a.next_attempt for a in attempts if a.goal in wanted), default=0),
+        attempts=tuple(attempts),
+        paused=order.is_paused(now),
+        paused_until=order.paused_until if order.is_paused(now) else 0,
+        rekey_after=max(order.rekey_after, connection.rekey_after),
+    )
+
+
+def _attempt_status(goal: str, made: Attempts, world: World, now: int) -> AttemptStatus:
+    wait_s = max(0, round(made.next_s - world.clock.monotonic_s()))
+    return AttemptStatus(
+        goal=goal,
+        count=made.count,
+        last_attempt=made.made_at,
+        next_attempt=now + wait_s,
+        made_for=made.made_for,
+    )
 
 
 def _daemon_status(observed: Observed | Unobserved) -> DaemonStatus:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.act import act
-from reconciler.core.actions import Action, Outcome, StartChild
-from reconciler.core.backoff import after_attempt, hold_back
+from reconciler.core.actions import Action, Outcome
+from reconciler.core.backoff import after_round, hold_back
 from reconciler.core.diff import settling
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.status import (
@@ -16,7 +16,7 @@ from reconciler.core.status import (
 )
 from reconciler.core.swanctl import swanctl_text
 from reconciler.errors import StateError, StatusError
-from reconciler.look import Look, Memory, look, observe
+from reconciler.look import Look, Memory, look, marks_of, observe
 from reconciler.report import make_status
 from reconciler.world import World
 
@@ -60,9 +60,9 @@ def run_round(
         world, memory, deep=not set(reasons) <= SHALLOW_REASONS, allow_removals=allow_removals
     )
     unwritten = _remember(world, memory, seen)
-    errors = [*seen.errors, *unwritten]
+    errors = [*filter(None, [memory.lost]), *seen.errors, *unwritten]
     memory = replace(memory, decided=seen.decided)
-    due = hold_back(seen.planned, memory.attempts, world.clock.monotonic_s())
+    due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
     outcomes = _carry_out(world, due)
     observed = observe(world, deep=False) if outcomes else seen.observed
     memory = _after(world, memory, seen, outcomes, observed)
@@ -112,25 +112,20 @@ def _after(
     world: World,
     memory: Memory,
     seen: Look,
-    outcomes: Iterable[Outcome],
+    outcomes: list[Outcome],
     observed: Observed | Unobserved,
 ) -> Memory:
     """Carry attempts and failures on; whatever is no longer declared or needed is forgotten."""
-    wanted = {action.name for action in seen.planned if isinstance(action, StartChild)}
-    carried = _carried(observed) - wanted
-    attempts = {
-        name: kept
-        for name, kept in memory.attempts.items()
-        if name in seen.desired and name not in carried
-    }
-    for outcome in outcomes:
-        if isinstance(outcome.action, StartChild):
-            attempts[outcome.action.name] = after_attempt(
-                outcome.action,
-                attempts.get(outcome.action.name),
-                world.clock.monotonic_s(),
-                world.jitter(),
-            )
+    clock = world.clock
+    attempts = after_round(
+        seen.attempts,
+        seen.planned,
+        outcomes,
+        marks_of(seen.desired),
+        clock.monotonic_s(),
+        clock.now(),
+        world.jitter,
+    )
     failures = {**memory.failures, **world.take_failures()}
     for outcome in outcomes:
         if outcome.error is not None:
@@ -140,13 +135,6 @@ def _after(
     if _restarted(world, memory, observed):
         previous = _all_down(previous, world.clock.now())
     return replace(memory, attempts=attempts, failures=failures, previous=previous)
-
-
-def _carried(observed: Observed | Unobserved) -> set[str]:
-    """Name the connections through which packets pass: their attempts have succeeded."""
-    if isinstance(observed, Unobserved):
-        return set()
-    return {sa.name for sa in observed.sas if sa.carrying_children}
 
 
 def _restarted(world: World, memory: Memory, observed: Observed | Unobserved) -> bool:
@@ -174,7 +162,7 @@ def _told(world: World, memory: Memory, status: Status, observed: Observed | Uno
     """Remember what was seen; a look that failed leaves the memory of the last good one."""
     rounds = memory.rounds + 1
     last_valid = status.configuration.last_valid
-    memory = replace(memory, rounds=rounds, last_valid=last_valid)
+    memory = replace(memory, rounds=rounds, last_valid=last_valid, lost="")
     if isinstance(observed, Unobserved):
         return memory
     seen = status.connections

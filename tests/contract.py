@@ -59,15 +59,34 @@ class IkeContract:
         assert self.plan(ike) == []
         assert ike.observe(deep=True).connections == {}
 
-    def test_ending_an_sa_that_is_not_there_is_no_error(self, ike: Ike) -> None:
+    def test_ending_or_renewing_an_sa_that_is_not_there_is_no_error(self, ike: Ike) -> None:
         ike.end_ike("4711")
         ike.end_child("4711")
+        ike.rekey_ike("4711")
+        ike.rekey_child("4711")
         assert ike.observe(deep=False).sas == ()
 
     def test_a_site_without_address_can_not_be_dialled(self, ike: Ike) -> None:
         self.load(ike, self.kspb)
         with pytest.raises(IkeRefused, match="establishing CHILD_SA"):
             ike.start_child(self.kspb.name, self.kspb.child_name)
+
+    def test_an_address_that_one_attempt_left_behind_is_seen_and_mended(self, ike: Ike) -> None:
+        self.load(ike, self.kspb)
+        ike.load_connection(self.kspb.name, self.kspb.towards("198.51.100.7", 4500))
+        assert ike.observe(deep=True).remote_addresses == {self.kspb.name: ("198.51.100.7",)}
+        assert self.plan(ike, self.kspb) != []
+        self.load(ike, self.kspb)
+        assert self.plan(ike, self.kspb) == []
+
+    def test_the_two_keys_of_a_rotation_are_seen_and_in_sync(self, ike: Ike) -> None:
+        rotating = connection(next_psk="the-key-that-is-to-come-0001")
+        assert rotating.spare_psk is not None
+        ike.load_connection(rotating.name, rotating.settings)
+        ike.load_secret(rotating.spare_secret_id, rotating.remote_id, rotating.spare_psk)
+        assert self.plan(ike, rotating) != []
+        ike.load_secret(rotating.secret_id, rotating.remote_id, rotating.psk)
+        assert self.plan(ike, rotating) == []
 
     def test_a_child_that_is_not_loaded_can_not_be_started(self, ike: Ike) -> None:
         with pytest.raises(IkeRefused, match="not found"):

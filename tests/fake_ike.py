@@ -28,6 +28,7 @@ class FakeIke:
 
     `faults`: one-shot errors by method name. `kill_after`: raise Killed after so many requests.
     `refuses_new_children`: sites that answer TS_UNACCEPTABLE to a CHILD_SA that the hub asks for.
+    `refuses_redial`: sites that don't let themselves be dialled.
     """
 
     connections: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -37,9 +38,11 @@ class FakeIke:
     faults: dict[str, Exception] = field(default_factory=dict)
     refuses_new_children: set[str] = field(default_factory=set)
     kill_after: int | None = None
+    refuses_redial: set[str] = field(default_factory=set)
     reachable: bool = True
     started_at: int = 1_600_000_000
     _next_id: int = 1
+    _made_from: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def observe(self, *, deep: bool) -> Observed:
         if not self.reachable:
@@ -55,6 +58,11 @@ class FakeIke:
             secret_ids=frozenset(self.secrets),
             sas=tuple(self.sas),
             algorithms=ALGORITHMS,
+            remote_addresses={
+                name: tuple(settings.get("remote_addrs", ()))
+                for name, settings in self.connections.items()
+                if deep
+            },
         )
 
     def load_connection(self, name: str, settings: Mapping[str, Any]) -> None:
@@ -82,17 +90,40 @@ class FakeIke:
 
     def start_child(self, name: str, child_name: str) -> None:
         self._request("start_child", f"{name} {child_name}")
-        sa = next((sa for sa in self.sas if sa.name == name and sa.live), None)
         settings = self.connections.get(name)
         if settings is None or child_name not in settings["children"]:
             raise IkeRefused(f"CHILD_SA config '{child_name}' not found")
+        sa = next((sa for sa in self.sas if self._reusable(sa, name, settings)), None)
         if sa is None and settings["remote_addrs"] == ["%any"]:
             raise IkeRefused(f"establishing CHILD_SA '{child_name}' failed")
-        if name not in self.refuses_new_children:
-            if sa is None:
-                self.dial_in(name)
-            else:
-                self._put(sa, (*sa.children, self._child(child_name, settings)))
+        if sa is None and name not in self.refuses_redial:
+            self.dial_in(name, established_s=2)
+        elif sa is not None and name not in self.refuses_new_children:
+            self._put(sa, (*sa.children, self._child(child_name, settings)))
+        self._done()
+
+    def _reusable(self, sa: IkeSa, name: str, settings: Mapping[str, Any]) -> bool:
+        """Charon starts a child over an IKE_SA only if its connection equals the loaded one."""
+        made_from = self._made_from.get(sa.unique_id, settings)
+        same = {**made_from, "children": None} == {**settings, "children": None}
+        return sa.name == name and sa.live and same
+
+    def rekey_ike(self, unique_id: str) -> None:
+        self._request("rekey_ike", unique_id)
+        for sa in [sa for sa in self.sas if sa.unique_id == unique_id]:
+            renewed = replace(sa, unique_id=self._id(), established_s=0)
+            self._made_from[renewed.unique_id] = self._made_from.get(unique_id, {})
+            self.sas[self.sas.index(sa)] = renewed
+        self._done()
+
+    def rekey_child(self, unique_id: str) -> None:
+        self._request("rekey_child", unique_id)
+        for sa in list(self.sas):
+            renewed = (
+                replace(c, unique_id=self._id(), installed_s=0) if c.unique_id == unique_id else c
+                for c in sa.children
+            )
+            self._put(sa, tuple(renewed))
         self._done()
 
     def end_child(self, unique_id: str) -> None:
@@ -118,8 +149,9 @@ class FakeIke:
         """Play the site: establish what is loaded, as a responder would."""
         settings = self.connections[name]
         child_name = next(iter(settings["children"]))
-        child = self._child(child_name, settings)
+        child = replace(self._child(child_name, settings), installed_s=established_s)
         sa = IkeSa(name, self._id(), "ESTABLISHED", "198.51.100.7", 4500, "", False)
+        self._made_from[sa.unique_id] = settings
         self.sas.append(replace(sa, established_s=established_s, children=(child,)))
 
     def restart(self, now: int) -> None:

@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1] / "reconciler"
 CORE = sorted((PACKAGE / "core").glob("*.py"))
 EDGES = sorted((PACKAGE / "edges").glob("*.py"))
 PURE = {
-    *{"base64", "bisect", "collections", "dataclasses", "difflib", "enum", "functools"},
+    *{"base64", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools"},
     *{"hashlib", "hmac", "ipaddress", "itertools", "json", "math", "re", "typing", "unicodedata"},
     "pydantic",
 }

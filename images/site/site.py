@@ -47,6 +47,7 @@ class Settings:
     ike_proposal: str
     esp_proposal: str
     dpd_delay: str
+    close_action: str
     mode: str
     default_via: str
 
@@ -77,6 +78,7 @@ def read_settings(environment: dict[str, str]) -> Settings:
         ike_proposal=environment.get("IKE_PROPOSAL", "aes256gcm128-sha256-modp2048"),
         esp_proposal=environment.get("ESP_PROPOSAL", "aes256gcm128-modp2048"),
         dpd_delay=environment.get("DPD_DELAY", "30s"),
+        close_action=environment.get("CLOSE_ACTION", "none"),
         mode=mode,
         default_via=environment.get("DEFAULT_VIA", ""),
     )
@@ -121,7 +123,7 @@ connections {{
         remote_ts = {settings.hub_subnet}
         esp_proposals = {settings.esp_proposal}
         start_action = {start}
-        close_action = {start}
+        close_action = {settings.close_action}
         dpd_action = {again}
       }}
     }}
@@ -173,7 +175,11 @@ def keep_route_to_hub(settings: Settings) -> None:
 
 
 def dial_for_ever() -> None:
-    """Charon redials by itself when the hub is silent, but not when the hub refuses."""
+    """Charon redials by itself when the hub is silent, but not when the hub refuses or hangs up.
+
+    It can be told to (close_action = start), but then every second tunnel that the hub closes comes
+    back as well.
+    """
     while True:
         time.sleep(LOOK_SECONDS)
         state = swanctl("--list-sas")

@@ -1,4 +1,8 @@
-"""Everything the reconciler can do to charon, why it would, and what became of it."""
+"""Everything the reconciler can do to charon, why it would, and what became of it.
+
+An action with a `goal` is a remedy that may not help: it is counted by connection and goal, and
+repeated with back-off only.
+"""
 
 from dataclasses import dataclass
 
@@ -12,6 +16,7 @@ class Load:
     connection: Connection
     cause: str
     outdated_secret_ids: tuple[str, ...] = ()
+    goal: str = "load"
 
     @property
     def name(self) -> str:
@@ -35,6 +40,46 @@ class StartChild:
     name: str
     child_name: str
     cause: str
+    goal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Redial:
+    """Initiate a new IKE_SA beside the old one, towards where its peer is seen now.
+
+    It is negotiated under the present declaration, key included, which no rekeying is.
+    """
+
+    connection: Connection
+    remote_host: str
+    remote_port: int
+    cause: str
+    goal: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the connection."""
+        return self.connection.name
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyIke:
+    """Renew the keys of one IKE_SA in place; its peers are not authenticated anew."""
+
+    name: str
+    unique_id: str
+    cause: str
+    goal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RekeyChild:
+    """Renew one CHILD_SA in place."""
+
+    name: str
+    unique_id: str
+    cause: str
+    goal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +89,7 @@ class EndChild:
     name: str
     unique_id: str
     cause: str
+    goal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +103,7 @@ class EndIke:
     unique_id: str
     cause: str
     carried: bool = False
+    goal: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +115,23 @@ class DropSecret:
     cause: str
 
 
-Action = Load | Remove | StartChild | EndChild | EndIke | DropSecret
+Action = (
+    Load | Remove | StartChild | Redial | RekeyIke | RekeyChild | EndChild | EndIke | DropSecret
+)
+
+
+def goal_of(action: Action) -> str:
+    """Name what the action is an attempt at; empty: it is never held back."""
+    return getattr(action, "goal", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one action. No error: charon accepted it."""
+    """What became of one action. No error: charon accepted it. `unreachable`: it was not asked."""
 
     action: Action
     error: str | None = None
+    unreachable: bool = False
 
 
 def impact(action: Action) -> str:
@@ -88,6 +143,10 @@ def impact(action: Action) -> str:
             return f"{action.name} loses its tunnel for good; nobody else loses packets"
         case StartChild():
             return "nobody loses packets: the new CHILD_SA comes up beside what is there"
+        case Redial():
+            return "nobody loses packets: the new IKE_SA comes up beside what is there"
+        case RekeyIke() | RekeyChild():
+            return "nobody loses packets: the new keys come before the old ones go"
         case EndChild():
             return "nobody loses packets: a newer CHILD_SA carries them"
         case EndIke(carried=True):

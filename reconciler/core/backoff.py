@@ -1,21 +1,36 @@
-"""Back-off as plain numbers: when the next attempt may be made."""
+"""Back-off as plain numbers: when the next attempt at something may be made."""
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
-from reconciler.core.actions import Action, StartChild
+from reconciler.core.actions import Action, Load, Outcome, goal_of
 
 FIRST_S = 5.0
 LONGEST_S = 300.0
+# Only a success that lasted so long lets the next trouble begin with the shortest wait again.
+LASTED_S = 120.0
+
+# Connection and goal of the attempts.
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """Attempts at one thing so far. `next_s`: not before this time (seconds, monotonic)."""
+    """Attempts at one goal so far. Times on the monotonic clock, but for `made_at`.
 
-    child_name: str
+    Attributes:
+        made_for: mark of the declaration; attempts under another one don't count.
+        next_s: not before this time.
+        wanted_s: when the goal was last not reached.
+        made_at: the last attempt, unix seconds.
+
+    """
+
+    made_for: str
     count: int
     next_s: float
+    wanted_s: float = 0.0
+    made_at: int = 0
 
 
 def delay_s(count: int, jitter: float, first_s: float = FIRST_S) -> float:
@@ -27,23 +42,67 @@ def delay_s(count: int, jitter: float, first_s: float = FIRST_S) -> float:
     return float(min(doubled * (0.5 + jitter), LONGEST_S))
 
 
+def key_of(action: Action) -> Key:
+    """Return what attempts at this action are counted under."""
+    return action.name, goal_of(action)
+
+
 def hold_back(
-    actions: Iterable[Action], attempts: Mapping[str, Attempts], now_s: float
+    actions: Iterable[Action], attempts: Mapping[Key, Attempts], now_s: float
 ) -> list[Action]:
-    """Leave out attempts that are not due yet. Everything else is never held back."""
+    """Leave out attempts that are not due yet. What has no goal is never held back."""
     return [
         action
         for action in actions
-        if not isinstance(action, StartChild)
-        or (before := attempts.get(action.name)) is None
-        or before.child_name != action.child_name
+        if not goal_of(action)
+        or (before := attempts.get(key_of(action))) is None
         or before.next_s <= now_s
     ]
 
 
-def after_attempt(
-    action: StartChild, before: Attempts | None, now_s: float, jitter: float
-) -> Attempts:
-    """Count one more attempt; a changed declaration begins anew."""
-    count = 1 + (before.count if before and before.child_name == action.child_name else 0)
-    return Attempts(action.child_name, count, now_s + delay_s(count, jitter))
+def still_counting(
+    attempts: Mapping[Key, Attempts],
+    marks: Mapping[str, str],
+    retried_at: Mapping[str, int],
+    now_s: float,
+) -> dict[Key, Attempts]:
+    """Forget attempts under another declaration, before a wish to retry, or long successful.
+
+    `marks`: of what is declared, by connection. `retried_at`: unix seconds, by connection.
+    """
+    return {
+        key: before
+        for key, before in attempts.items()
+        if before.made_for == marks.get(key[0])
+        and before.made_at >= retried_at.get(key[0], 0)
+        and now_s - before.wanted_s < LASTED_S
+    }
+
+
+def after_round(
+    attempts: Mapping[Key, Attempts],
+    wanted: Iterable[Action],
+    outcomes: Iterable[Outcome],
+    marks: Mapping[str, str],
+    now_s: float,
+    now: int,
+    jitter: Callable[[], float],
+) -> dict[Key, Attempts]:
+    """Note what is still wanted, and count the attempts that were made.
+
+    Loading is an attempt only where charon refused it, and what never reached charon is none.
+    """
+    kept = dict(attempts)
+    for key in {key_of(action) for action in wanted} & kept.keys():
+        kept[key] = replace(kept[key], wanted_s=now_s)
+    for outcome in outcomes:
+        action = outcome.action
+        loaded = isinstance(action, Load) and outcome.error is None
+        if not goal_of(action) or loaded or outcome.unreachable:
+            continue
+        before = kept.get(key_of(action))
+        count = 1 + (before.count if before else 0)
+        next_s = now_s + delay_s(count, jitter())
+        made_for = marks.get(action.name, "")
+        kept[key_of(action)] = Attempts(made_for, count, next_s, now_s, now)
+    return kept

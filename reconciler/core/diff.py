@@ -5,27 +5,16 @@ hold several actions for one connection (load it, then end what runs under the o
 their order in the list is the order in which they are to be carried out.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
-from reconciler.core.actions import (
-    Action,
-    DropSecret,
-    EndChild,
-    EndIke,
-    Load,
-    Remove,
-    StartChild,
-)
-from reconciler.core.observed import ChildSa, IkeSa, Observed
-from reconciler.core.render import Connection, Mark, mark_of_child, mark_of_secret
+from reconciler.core import ladder
+from reconciler.core.actions import Action, DropSecret, EndIke, Load, Remove
+from reconciler.core.ladder import Circumstances
+from reconciler.core.observed import IkeSa, Observed
+from reconciler.core.render import Connection, Mark, is_spare, mark_of_child, mark_of_secret
 
-# A site may create its CHILD_SA a moment after the IKE_SA; only then is it missing.
-CHILD_GRACE_S = 5
-# What is under way on the old CHILD_SA must arrive before it ends; charon counts whole seconds.
-CHILD_SETTLE_S = 2
-# While a peer re-authenticates make-before-break, two IKE_SAs of one name are right for a moment.
-DUPLICATE_GRACE_S = 10
+_NOTHING_KNOWN = Circumstances()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +61,13 @@ def known_by_name(observed: Observed) -> dict[str, Known]:
 def diff(
     desired: Mapping[str, Connection],
     observed: Observed,
-    failed_starts: Mapping[str, int] | None = None,
+    circumstances: Mapping[str, Circumstances] | None = None,
+    paused: Collection[str] = (),
 ) -> list[Action]:
     """Plan what makes charon match. Removals first, so that freed subnets can be used again.
 
-    `failed_starts`: how often a CHILD_SA of that connection was asked for in vain.
+    `circumstances`: by connection, what the ladder of remedies is to know. `paused`: declared
+    connections that are to be left as they are.
     """
     known = known_by_name(observed)
     removals: list[Action] = []
@@ -84,13 +75,14 @@ def diff(
     for name in sorted(desired.keys() | known.keys()):
         have = known.get(name, Known(False, None, {}, ()))
         connection = desired.get(name)
-        if have.foreign:
-            continue  # never touched; the status names the clash
+        if have.foreign or (connection is not None and name in paused):
+            continue  # never touched; the status names the clash or the pause
         if connection is None:
             removals += _withdraw(name, have)
         else:
-            others += _load(connection, have)
-            others += _sa_actions(connection, have.sas, (failed_starts or {}).get(name, 0))
+            others += _load(connection, have, observed.remote_addresses.get(name))
+            given = (circumstances or {}).get(name, _NOTHING_KNOWN)
+            others += ladder.remedies(connection, have.sas, given)
     return removals + others
 
 
@@ -103,30 +95,50 @@ def _withdraw(name: str, have: Known) -> Iterable[Action]:
             yield EndIke(name, sa.unique_id, "left over from a removed connection")
 
 
-def _load(connection: Connection, have: Known) -> Iterable[Action]:
+def _load(
+    connection: Connection, have: Known, remote_addresses: tuple[str, ...] | None
+) -> Iterable[Action]:
     """Load what is missing or different; an unchanged connection is never loaded again."""
-    cause = _load_cause(connection, have)
+    cause = _load_cause(connection, have, remote_addresses)
     if cause is not None:
-        others = sorted(have.secrets.keys() - {connection.secret_id})
-        yield Load(connection, cause, tuple(others))
+        wanted = {connection.secret_id, connection.spare_secret_id}
+        yield Load(connection, cause, tuple(sorted(have.secrets.keys() - wanted)))
         return
-    # One secret under the present mark is kept, whoever loaded it: charon at its start, or we.
-    present = [id_ for id_, mark in have.secrets.items() if mark == connection.mark]
-    keep = connection.secret_id if connection.secret_id in present else present[0]
-    for secret_id in sorted(have.secrets.keys() - {keep}):
+    keep = {_kept(connection, have, spare=False), _kept(connection, have, spare=True)}
+    for secret_id in sorted(have.secrets.keys() - keep):
         yield DropSecret(connection.name, secret_id, "a second secret was left over")
 
 
-def _load_cause(connection: Connection, have: Known) -> str | None:
-    current = connection.mark in have.secrets.values()
+def _kept(connection: Connection, have: Known, *, spare: bool) -> str | None:
+    """Keep one secret under the present mark, whoever loaded it: charon at its start, or we."""
+    if spare and connection.spare_psk is None:
+        return None
+    ours = connection.spare_secret_id if spare else connection.secret_id
+    present = [
+        id_
+        for id_, mark in have.secrets.items()
+        if mark == connection.mark and is_spare(id_) is spare
+    ]
+    return ours if ours in present else next(iter(sorted(present)), None)
+
+
+def _load_cause(
+    connection: Connection, have: Known, remote_addresses: tuple[str, ...] | None
+) -> str | None:
     if not have.loaded:
         return "unloaded behind our back" if have.secrets else "not loaded"
     if not have.secrets:
         return "only half loaded"
-    if not current:
+    if connection.mark not in have.secrets.values():
         return f"declaration changed: {_what_changed(connection.mark, have.secrets.values())}"
+    if _kept(connection, have, spare=False) is None:
+        return "only half loaded"
+    if connection.spare_psk is not None and _kept(connection, have, spare=True) is None:
+        return "its next key was unloaded behind our back"
     if have.children is not None and have.children != {connection.child_name}:
         return "edited behind our back"
+    if remote_addresses is not None and remote_addresses != connection.remote_addresses:
+        return "its peer's address was left as it was for one attempt"
     return None
 
 
@@ -140,100 +152,10 @@ def _what_changed(mark: Mark, before: Iterable[Mark]) -> str:
     return ", ".join(text for text, changed in parts if changed)
 
 
-def _sa_actions(
-    connection: Connection, sas: tuple[IkeSa, ...], failed_starts: int
-) -> Iterable[Action]:
-    established = [sa for sa in sas if sa.state == "ESTABLISHED"]
-    superseded = _superseded(connection, established)
-    carried = any(_has_current(connection, sa) for sa in established)
-    starts: list[Action] = []
-    for sa in established:
-        if sa in superseded:
-            yield EndIke(connection.name, sa.unique_id, "replaced by a newer IKE_SA", carried=True)
-            continue
-        for action in _one_sa(connection, sa, failed_starts, carried=carried):
-            if isinstance(action, StartChild):
-                starts.append(action)
-            else:
-                yield action
-    if not sas and connection.remote_address is not None:
-        starts = [StartChild(connection.name, connection.child_name, "its address is declared")]
-    yield from starts[:1]
-
-
-def _one_sa(
-    connection: Connection, sa: IkeSa, failed_starts: int, *, carried: bool
-) -> Iterable[Action]:
-    """Bring one IKE_SA to the declaration, without losing packets where that is possible.
-
-    `carried`: this or another IKE_SA of the name has a CHILD_SA as declared.
-    """
-    name, children = connection.name, sa.carrying_children
-    outdated = [child for child in children if not _is_current(child, connection.mark)]
-    marks = [mark_of_child(child.name) for child in children]
-    if not children:
-        if sa.established_s < CHILD_GRACE_S:
-            return
-        if carried:
-            yield EndIke(name, sa.unique_id, "another IKE_SA carries the tunnel", carried=True)
-        else:
-            yield StartChild(name, connection.child_name, "IKE_SA without CHILD_SA")
-    elif any(mark is None or mark.ike != connection.mark.ike for mark in marks):
-        yield EndIke(name, sa.unique_id, "negotiated before the identities or the key changed")
-    elif _from_elsewhere(connection, sa):
-        yield EndIke(name, sa.unique_id, "its peer is not at the declared address")
-    elif outdated and _has_current(connection, sa):
-        for child in outdated if _settled(connection, sa) else ():
-            yield EndChild(name, child.unique_id, "a CHILD_SA with the new settings is up")
-    elif outdated and carried:
-        yield EndIke(name, sa.unique_id, "another IKE_SA carries the new settings", carried=True)
-    elif outdated and (failed_starts or _built_on_other_settings(outdated, connection.mark)):
-        # charon can't start a child over an IKE_SA whose connection differs from the loaded one.
-        yield EndIke(name, sa.unique_id, "the new selectors or ESP settings can't be had in place")
-    elif outdated:
-        yield StartChild(name, connection.child_name, "selectors or ESP settings changed")
-
-
-def _settled(connection: Connection, sa: IkeSa) -> bool:
-    current = [c for c in sa.carrying_children if _is_current(c, connection.mark)]
-    return any(child.installed_s >= CHILD_SETTLE_S for child in current)
-
-
 def settling(desired: Mapping[str, Connection], observed: Observed) -> bool:
-    """Tell whether some old CHILD_SA will have to end as soon as its successor has settled."""
-    return any(
-        sa.name in desired
-        and _has_current(desired[sa.name], sa)
-        and not all(_is_current(child, desired[sa.name].mark) for child in sa.carrying_children)
-        for sa in observed.sas
-    )
-
-
-def _from_elsewhere(connection: Connection, sa: IkeSa) -> bool:
-    declared = connection.remote_address
-    return declared is not None and sa.remote_host not in ("", str(declared))
-
-
-def _has_current(connection: Connection, sa: IkeSa) -> bool:
-    return any(_is_current(child, connection.mark) for child in sa.carrying_children)
-
-
-def _is_current(child: ChildSa, mark: Mark) -> bool:
-    """Compare only what a running SA depends on: the last part is for the next one."""
-    have = mark_of_child(child.name)
-    return have is not None and (have.ike, have.child) == (mark.ike, mark.child)
-
-
-def _built_on_other_settings(children: Iterable[ChildSa], mark: Mark) -> bool:
-    return any(
-        (have := mark_of_child(child.name)) is not None and have.later != mark.later
-        for child in children
-    )
-
-
-def _superseded(connection: Connection, established: list[IkeSa]) -> list[IkeSa]:
-    """Find older IKE_SAs of the same name, once the newest carries packets and has settled."""
-    by_age = sorted(established, key=lambda sa: (sa.established_s, -int(sa.unique_id)))
-    if not by_age or by_age[0].established_s < DUPLICATE_GRACE_S:
-        return []
-    return by_age[1:] if _has_current(connection, by_age[0]) else []
+    """Tell whether some old SA will have to end as soon as its successor has settled."""
+    sas: dict[str, list[IkeSa]] = {}
+    for sa in observed.sas:
+        if sa.name in desired:
+            sas.setdefault(sa.name, []).append(sa)
+    return any(ladder.settling(desired[name], of_name) for name, of_name in sas.items())

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    ValidationInfo,
     WithJsonSchema,
     field_validator,
 )
@@ -109,6 +111,20 @@ def _parse_int(value: object) -> int:
     return int(text)
 
 
+def _parse_time(value: object) -> int:
+    """Read unix seconds, or an ISO 8601 time with its zone. Raises ValueError."""
+    text = str(value).strip()
+    if not isinstance(value, bool) and re.fullmatch(r"[0-9]{1,10}", text):
+        return int(text)
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"{value!r} is not a time; write it like 2026-11-22T18:00:00Z") from error
+    if found.tzinfo is None:
+        raise ValueError(f"{value!r} has no time zone; write {text}Z if it is UTC")
+    return max(0, int(found.timestamp()))
+
+
 def _parse_address(value: object) -> IpAddress:
     try:
         address = ip_address(str(value).strip())
@@ -138,6 +154,13 @@ Subnets = Annotated[
 _NUMBER_SCHEMA = {"type": ["integer", "string"]}
 
 
+@dataclass(frozen=True, slots=True)
+class UnreadableKey:
+    """Stands where the key should be whose file could not be read."""
+
+    why: str
+
+
 class Vpn(BaseModel):
     """`airports.<id>.vpn`: the tunnel that should exist to this airport."""
 
@@ -159,6 +182,22 @@ class Vpn(BaseModel):
         None, description="The hub's side of the tunnel; default: everything the site asks for."
     )
     psk: SecretStr = Field(description="The pre-shared key of this site, and of no other.")
+    psk_file: str | None = Field(
+        None,
+        description="File with the key instead of psk: an absolute path, like a Docker secret.",
+    )
+    next_psk: SecretStr | None = Field(
+        None,
+        description="The key that is to replace psk: the site may use either until psk is it.",
+    )
+    next_psk_file: str | None = Field(None, description="File with the key instead of next_psk.")
+    rekey_after: Annotated[
+        int, BeforeValidator(_parse_time), WithJsonSchema({"type": ["integer", "string"]})
+    ] = Field(
+        0,
+        description="SAs established before this time are renewed: unix seconds, or a time like "
+        "2026-11-22T18:00:00Z.",
+    )
     remote_id: Annotated[
         str | None,
         BeforeValidator(lambda value: None if value is None else _parse_identity(value)),
@@ -198,16 +237,30 @@ class Vpn(BaseModel):
             check_connection_name(value)
         return value
 
-    @field_validator("psk", mode="before")
+    @field_validator("psk", "next_psk", mode="before")
     @classmethod
-    def _psk_is_usable(cls, value: object) -> object:
+    def _psk_is_usable(cls, value: object, info: ValidationInfo) -> object:
         """Never mention the value: this text reaches logs and the status file."""
+        if value is None and info.field_name == "next_psk":
+            return None
+        if isinstance(value, UnreadableKey):
+            raise ValueError(value.why)  # noqa: TRY004 - pydantic's way to say it
         if not isinstance(value, str) or not value.strip():
             raise ValueError("missing or empty; write the site's pre-shared key")
         if any(_is_control(character) for character in value):
             raise ValueError("has a control character (a line break or tab?); remove it")
         if len(value.encode()) > 1024:
             raise ValueError("is longer than 1024 bytes; 64 characters are plenty")
+        return value
+
+    @field_validator("psk_file", "next_psk_file")
+    @classmethod
+    def _only_one_key(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Complain of both: whoever reads the document has put the file's content in its place."""
+        if value is not None:
+            raise ValueError(
+                f"stands beside {str(info.field_name).removesuffix('_file')}; keep one"
+            )
         return value
 
     @field_validator("ike_version")
@@ -266,7 +319,13 @@ class Manifest(BaseModel):
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """One airport's tunnel with every default filled in: what the diff works with."""
+    """One airport's tunnel with every default filled in: what the diff works with.
+
+    Attributes:
+        next_psk: while the key is being replaced, the new one; sites may use either.
+        rekey_after: SAs established before (unix seconds) are renewed; 0: none.
+
+    """
 
     airport_id: str
     connection_name: str
@@ -277,6 +336,8 @@ class Site:
     suite: Suite
     lifetime_s: int
     remote_address: IpAddress | None
+    next_psk: SecretStr | None = None
+    rekey_after: int = 0
 
 
 def check_connection_name(value: object) -> None:
@@ -305,6 +366,8 @@ def site_of(airport_id: str, vpn: Vpn) -> Site:
         suite=Suite(cipher, hash_, parse_group(vpn.dh_group)),
         lifetime_s=vpn.lifetime,
         remote_address=vpn.remote_address,
+        next_psk=None if vpn.next_psk == vpn.psk else vpn.next_psk,
+        rekey_after=vpn.rekey_after,
     )
 
 
@@ -320,5 +383,7 @@ def manifest_schema() -> dict[str, Any]:
     # A tunnel that is switched off may be a draft.
     vpn = schema["$defs"]["Vpn"]
     on = {"properties": {"enabled": {"enum": [True, *_TRUE]}}, "required": ["enabled"]}
-    vpn |= {"if": on, "then": {"required": vpn.pop("required")}}
+    keys = [{"required": ["psk"]}, {"required": ["psk_file"]}]
+    needed = [key for key in vpn.pop("required") if key != "psk"]
+    vpn |= {"if": on, "then": {"required": needed, "oneOf": keys}}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}

@@ -1,7 +1,7 @@
 """One look at charon, as values. Taken whole before anything is decided."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from reconciler.core.model import IpNetwork
 
@@ -34,7 +34,10 @@ class ChildSa:
 
 @dataclass(frozen=True, slots=True)
 class IkeSa:
-    """One IKE_SA with its children. `established_s`: seconds since it was established."""
+    """One IKE_SA with its children. `established_s`: seconds since it was established.
+
+    `tasks_active`, `tasks_queued`: our exchanges that are under way or wait, in charon's words.
+    """
 
     name: str
     unique_id: str
@@ -45,6 +48,8 @@ class IkeSa:
     initiator: bool = False
     established_s: int = 0
     children: tuple[ChildSa, ...] = ()
+    tasks_active: tuple[str, ...] = ()
+    tasks_queued: tuple[str, ...] = ()
 
     @property
     def live(self) -> bool:
@@ -80,6 +85,7 @@ class Observed:
             were not asked for, because the mark already answers for them.
         secret_ids: ids of all loaded secrets.
         algorithms: names from `get-algorithms`.
+        remote_addresses: of the loaded connections, as far as they were asked for.
 
     """
 
@@ -88,6 +94,7 @@ class Observed:
     secret_ids: frozenset[str]
     sas: tuple[IkeSa, ...]
     algorithms: frozenset[str]
+    remote_addresses: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,20 +11,27 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from pydantic import SecretStr
 
 from reconciler.core.crypto import hub_proposals
 from reconciler.core.model import IpAddress, IpNetwork, Site
 
 _PART_DIGITS = 8
+_IKE_PORT, _NAT_PORT = 500, 4500
 _CHILD_PREFIX = "lan-"
 _CHILD = re.compile(rf"{_CHILD_PREFIX}(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})")
 # By VICI we name a secret <connection>#<mark>; a section of swanctl.conf can't hold a '#' and must
 # begin with its type, so after charon's own start the same secret is ike-<connection>_<mark>.
-_SECRET = re.compile(rf"(?P<name>.+)#(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})")
-_FILE_SECRET = re.compile(rf"ike-(?P<name>.+)_(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})")
+# While a key is being replaced, the one that the hub does not answer with has -spare at the end.
+_SPARE = "-spare"
+_SECRET = re.compile(rf"(?P<name>.+)#(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})(?:{_SPARE})?")
+_FILE_SECRET = re.compile(
+    rf"ike-(?P<name>.+)_(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})(?:{_SPARE})?"
+)
 
 Message = Mapping[str, Any]
 
@@ -70,6 +77,11 @@ class Connection:
     Attributes:
         settings: the body of `load-conn`, which is the body of a swanctl.conf section, too. Only
             dicts, lists and texts: VICI knows no others.
+        psk: the key that the hub proves itself with.
+        spare_psk: while a key is being replaced, the other one that a site may use.
+        ike_marks: first part of the mark under `psk` and under `spare_psk`: both are right.
+        next_mark: the one of them that belongs to `vpn.next_psk`; empty if there is none.
+        rekey_after: SAs established before (unix seconds) are to be renewed.
 
     """
 
@@ -81,6 +93,15 @@ class Connection:
     mark: Mark
     settings: Message = field(repr=False)
     psk: bytes = field(repr=False)
+    ike_marks: frozenset[str] = frozenset()
+    spare_psk: bytes | None = field(default=None, repr=False)
+    next_mark: str = ""
+    rekey_after: int = 0
+
+    @property
+    def remote_addresses(self) -> tuple[str, ...]:
+        """Where charon may look for the site."""
+        return tuple(self.settings["remote_addrs"])
 
     @property
     def child_name(self) -> str:
@@ -93,9 +114,26 @@ class Connection:
         return f"{self.name}#{self.mark}"
 
     @property
+    def spare_secret_id(self) -> str:
+        """Id of the other key, which is loaded before: charon answers with the last one."""
+        return self.secret_id + _SPARE
+
+    @property
     def file_secret_id(self) -> str:
         """Id of the same PSK when charon loaded it from swanctl.conf by itself."""
         return f"ike-{self.name}_{self.mark}"
+
+    @property
+    def file_spare_secret_id(self) -> str:
+        """Id of the other key in swanctl.conf."""
+        return self.file_secret_id + _SPARE
+
+    def towards(self, host: str, port: int) -> Message:
+        """Return the settings for one attempt at where the site is seen now, behind NAT or not."""
+        ports = (
+            {} if port == _IKE_PORT else {"local_port": str(_NAT_PORT), "remote_port": str(port)}
+        )
+        return {**self.settings, "remote_addrs": [host], **ports}
 
 
 def mark_of_child(child_name: str) -> Mark | None:
@@ -110,23 +148,44 @@ def mark_of_secret(secret_id: str) -> tuple[str, Mark] | None:
     return (match["name"], Mark.parse(match["mark"])) if match else None
 
 
-def render(sites: Iterable[Site], hub: Hub) -> dict[str, Connection]:
-    """Render every site, by connection name. The proposal list is one for all."""
+def is_spare(secret_id: str) -> bool:
+    """Tell whether it is the key that the hub accepts and does not answer with."""
+    return secret_id.endswith(_SPARE)
+
+
+def render(
+    sites: Iterable[Site], hub: Hub, answered_with_next: Collection[str] = ()
+) -> dict[str, Connection]:
+    """Render every site, by connection name. The proposal list is one for all.
+
+    `answered_with_next`: connections whose site has switched to `vpn.next_psk`.
+    """
     sites = list(sites)
     proposals = hub_proposals(site.suite for site in sites)
     return {
-        site.connection_name: _render_one(site, hub, proposals)
+        site.connection_name: _render_one(
+            site, hub, proposals, with_next=site.connection_name in answered_with_next
+        )
         for site in sorted(sites, key=lambda site: site.connection_name)
     }
 
 
-def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...]) -> Connection:
-    psk = site.psk.get_secret_value().encode()
+def mark_under(site: Site, hub: Hub, psk: SecretStr) -> str:
+    """Return the first part of the site's mark if its key is this one."""
+    key = psk.get_secret_value().encode()
+    return _digest(hub.mark_key, [site.connection_name, _identities(site, hub), key.hex()])
+
+
+def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...], *, with_next: bool) -> Connection:
+    psk, spare = site.psk, site.next_psk
+    if with_next and spare is not None:
+        psk, spare = spare, psk
+    other = None if spare is None else spare.get_secret_value().encode()
     who, later, child = _identities(site, hub), _later(site, hub, proposals), _child_settings(site)
     mark = Mark(
-        _digest(hub.mark_key, [site.connection_name, who, psk.hex()]),
+        mark_under(site, hub, psk),
         _digest(hub.mark_key, child),
-        _digest(hub.mark_key, later),
+        _digest(hub.mark_key, later if other is None else [later, other.hex()]),
     )
     children = {f"{_CHILD_PREFIX}{mark}": child}
     return Connection(
@@ -137,7 +196,11 @@ def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...]) -> Connection:
         remote_address=site.remote_address,
         mark=mark,
         settings={**later, **who, "children": children},
-        psk=psk,
+        psk=psk.get_secret_value().encode(),
+        ike_marks=frozenset({mark.ike, *([mark_under(site, hub, spare)] if spare else [])}),
+        spare_psk=other,
+        next_mark=mark_under(site, hub, site.next_psk) if site.next_psk else "",
+        rekey_after=site.rekey_after,
     )
 
 
@@ -157,7 +220,8 @@ def _later(site: Site, hub: Hub, proposals: tuple[str, ...]) -> dict[str, Any]:
         "proposals": list(proposals),
         "local_addrs": ["%any"],
         "remote_addrs": [address],
-        "unique": "replace",
+        # With "replace", a site that dials anew whenever an IKE_SA is closed never comes to rest.
+        "unique": "no",
         "send_certreq": "no",
         "mobike": "no",
         "dpd_delay": f"{hub.dpd_delay_s}s",

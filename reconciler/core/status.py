@@ -5,7 +5,7 @@ elsewhere; more keys may stand beside them, but these never change.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from ipaddress import collapse_addresses
 from typing import Any, Literal, TypeVar
 
@@ -24,6 +24,16 @@ _Network = TypeVar("_Network", bound=IpNetwork)
 
 class _Document(BaseModel):
     model_config = ConfigDict(frozen=True)
+
+
+class AttemptStatus(_Document):
+    """Attempts at one goal. Kept here, so that back-off survives our restart."""
+
+    goal: str = Field(description="What is attempted: load, child, dial, renew, …")
+    count: int
+    last_attempt: int
+    next_attempt: int = Field(description="Not before this time.")
+    made_for: str = Field(description="Mark of the declaration they were made for.")
 
 
 class ConnectionStatus(_Document):
@@ -52,6 +62,14 @@ class ConnectionStatus(_Document):
     removal_held: bool = False
     last_error: str = ""
     next_attempt: int = Field(0, description="When the hub tries next; 0: the site must dial in.")
+    attempts: tuple[AttemptStatus, ...] = ()
+    paused: bool = Field(False, description="Left as it is, until resumed by command line.")
+    paused_until: int = Field(0, description="When the pause ends by itself; 0: it does not.")
+    rekey_after: int = Field(
+        0, description="SAs established before this time are renewed; 0: none."
+    )
+    ike_established_at: int = Field(0, description="Of the newest IKE_SA, give or take a second.")
+    child_installed_at: int = Field(0, description="Of the newest CHILD_SA.")
 
 
 class DaemonStatus(_Document):
@@ -132,6 +150,10 @@ class Hints:
 
     last_error: str = ""
     next_attempt: int = 0
+    attempts: tuple[AttemptStatus, ...] = ()
+    paused: bool = False
+    paused_until: int = 0
+    rekey_after: int = 0
 
 
 def summarise_connections(
@@ -219,8 +241,7 @@ def _summarise(
         "declared_subnets": tuple(map(str, connection.remote_subnets)),
         "last_good": connection.airport_id in decision.kept,
         "removal_held": connection.airport_id in decision.held,
-        "last_error": hints.last_error,
-        "next_attempt": hints.next_attempt,
+        **{field.name: getattr(hints, field.name) for field in fields(hints)},
     }
     if look is None:
         return _not_observed(common, before)
@@ -236,7 +257,7 @@ def _summarise(
         last_disconnected=now if was_up and not is_up else _field(before, "last_disconnected"),
         uptime_seconds=max(0, now - connected) if is_up else 0,
         since=now if changed else _field(before, "since"),
-        **_of_sa(look),
+        **_of_sa(look, now),
     )
 
 
@@ -266,10 +287,13 @@ def _connected_since(look: _Look, before: ConnectionStatus | None, now: int) -> 
     return max(now - age_s, _field(before, "last_disconnected"))
 
 
-def _of_sa(look: _Look) -> dict[str, Any]:
+def _of_sa(look: _Look, now: int) -> dict[str, Any]:
     if look.sa is None:
         return {}
+    ages_s = [child.installed_s for child in look.children]
     return {
+        "ike_established_at": now - look.sa.established_s if look.sa.live else 0,
+        "child_installed_at": now - min(ages_s) if ages_s else 0,
         "remote_address": look.sa.remote_host,
         "remote_port": look.sa.remote_port,
         "ike_state": look.sa.state,

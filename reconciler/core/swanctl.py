@@ -19,10 +19,16 @@ def swanctl_text(connections: Iterable[Connection]) -> str:
         lines += _section(connection.name, connection.settings, "  ")
     lines += ["}", "secrets {"]
     for connection in connections:
-        secret = b64encode(connection.psk).decode()
-        body = {"id": connection.remote_id, "secret": f"0s{secret}"}
-        lines += _section(connection.file_secret_id, body, "  ")
+        if connection.spare_psk is not None:  # first: charon answers with the one loaded last
+            spare_id = connection.file_spare_secret_id
+            lines += _secret(spare_id, connection.remote_id, connection.spare_psk)
+        lines += _secret(connection.file_secret_id, connection.remote_id, connection.psk)
     return "\n".join([*lines, "}", ""])
+
+
+def _secret(section: str, owner: str, psk: bytes) -> Iterable[str]:
+    body = {"id": owner, "secret": f"0s{b64encode(psk).decode()}"}
+    return _section(section, body, "  ")
 
 
 def _section(name: str, body: Mapping[str, object], indent: str) -> Iterable[str]:

@@ -1,12 +1,15 @@
 """What must survive us: the key of the marks, the last good declarations, charon's own copy."""
 
+import fcntl
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from reconciler.core.orders import Orders
 from reconciler.errors import StateError
 from reconciler.files import write_atomically
 
@@ -23,6 +26,7 @@ class State:
     def __init__(self, directory: Path, swanctl_file: Path, *, read_only: bool = False) -> None:
         self._key_file = directory / "mark.key"
         self._accepted_file = directory / "accepted.json"
+        self._orders_file = directory / "orders.json"
         self._swanctl_file = swanctl_file
         self._read_only = read_only
         self._key = b""
@@ -94,6 +98,34 @@ class State:
     def write_accepted(self, accepted: Mapping[str, Any]) -> None:
         """Remember these declarations as the last good ones. Raises StateError."""
         self._replace(self._accepted_file, json.dumps(accepted))
+
+    def read_orders(self) -> Orders:
+        """Read what was asked for by command line. Raises StateError."""
+        try:
+            return Orders.model_validate_json(self._orders_file.read_bytes())
+        except FileNotFoundError:
+            return Orders()
+        except (OSError, ValueError) as error:
+            raise StateError(f"{self._orders_file}: can't be read, so no wish is known") from error
+
+    def change_orders(self, change: Callable[[Orders], Orders]) -> None:
+        """Change the orders; one who changes them at the same time waits. Raises StateError."""
+        with self._locked(self._orders_file):
+            changed = change(self.read_orders())
+            self._replace(self._orders_file, changed.model_dump_json(indent=1))
+
+    @contextmanager
+    def _locked(self, path: Path) -> Iterator[None]:
+        lock = path.with_suffix(".lock")
+        try:
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StateError(f"{lock}: {error.strerror}") from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def write_swanctl(self, text: str) -> None:
         """Write what charon loads at its own start, if it changed. Raises StateError."""

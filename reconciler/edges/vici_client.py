@@ -93,6 +93,16 @@ class ViciClient:
         """Send `initiate` without waiting for the peer."""
         self._control("initiate", {"ike": name, "child": child_name, "timeout": "-1"})
 
+    def rekey_ike(self, unique_id: str) -> None:
+        """Send `rekey` for one IKE_SA, which only queues the exchange."""
+        with _ignored("no matching"):
+            self._call(lambda session: session.rekey({"ike-id": unique_id}))
+
+    def rekey_child(self, unique_id: str) -> None:
+        """Send `rekey` for one CHILD_SA, which only queues the exchange."""
+        with _ignored("no matching"):
+            self._call(lambda session: session.rekey({"child-id": unique_id}))
+
     def end_child(self, unique_id: str) -> None:
         """Send `terminate` for one CHILD_SA without waiting for the peer."""
         with _ignored("no matching"):
@@ -131,12 +141,16 @@ class ViciClient:
         if not self._algorithms:
             self._algorithms = codec.algorithms(session.get_algorithms())
         secret_ids = frozenset(codec.texts(session.get_shared(), "keys"))
+        listed = _listed(session, {}) if deep else {}
         return Observed(
             daemon=daemon,
-            connections=_connections(session, secret_ids, deep=deep),
+            connections=_children(listed) if deep else _connections(session, secret_ids),
             secret_ids=secret_ids,
             sas=_sas(session),
             algorithms=self._algorithms,
+            remote_addresses={
+                name: codec.texts(message, "remote_addrs") for name, message in listed.items()
+            },
         )
 
     def _call(self, request: Callable[[Session], T]) -> T:
@@ -176,23 +190,23 @@ class ViciClient:
         return self._session
 
 
-def _connections(
-    session: Session, secret_ids: frozenset[str], *, deep: bool
-) -> dict[str, frozenset[str] | None]:
+def _connections(session: Session, secret_ids: frozenset[str]) -> dict[str, frozenset[str] | None]:
     """Name the connections; ask for the children only where no mark vouches for them."""
-    if deep:
-        return _listed(session, {})
     names = codec.texts(session.get_conns(), "conns")
     marked = {found[0] for id_ in secret_ids if (found := mark_of_secret(id_)) is not None}
     return {
-        name: None if name in marked else _listed(session, {"ike": name}).get(name)
+        name: None if name in marked else _children(_listed(session, {"ike": name})).get(name)
         for name in names
     }
 
 
-def _listed(session: Session, criteria: Mapping[str, str]) -> dict[str, frozenset[str] | None]:
+def _children(listed: Mapping[str, codec.Raw]) -> dict[str, frozenset[str] | None]:
+    return {name: codec.child_names(message) for name, message in listed.items()}
+
+
+def _listed(session: Session, criteria: Mapping[str, str]) -> dict[str, codec.Raw]:
     return {
-        name: codec.child_names(message)
+        name: message
         for event in [*session.list_conns(dict(criteria))]
         for name, message in event.items()
     }

@@ -97,6 +97,8 @@ def ike_sa(name: str, message: Raw) -> IkeSa:
         initiator=text(message, "initiator") == "yes",
         established_s=number(message, "established"),
         children=tuple(_child_sa(section(children, key)) for key in children),
+        tasks_active=texts(message, "tasks-active"),
+        tasks_queued=texts(message, "tasks-queued"),
     )
 
 

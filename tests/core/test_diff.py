@@ -12,11 +12,16 @@ from reconciler.core.actions import (
     EndChild,
     EndIke,
     Load,
+    Redial,
+    RekeyChild,
+    RekeyIke,
     Remove,
     StartChild,
+    goal_of,
     impact,
 )
 from reconciler.core.diff import diff, settling
+from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.render import Connection, render
 from tests.builders import HUB, connection, connections, decided, vpn
 from tests.fake_ike import FakeIke, Killed
@@ -47,9 +52,11 @@ def up(ike: FakeIke, *wanted: Connection) -> FakeIke:
     return ike
 
 
-def plan(ike: FakeIke, *desired: Connection, deep: bool = True, failed: int = 0) -> list[object]:
-    failures = {one.name: failed for one in desired}
-    return list(diff({one.name: one for one in desired}, ike.observe(deep=deep), failures))
+def plan(
+    ike: FakeIke, *desired: Connection, deep: bool = True, given: Circumstances | None = None
+) -> list[object]:
+    circumstances = {one.name: given for one in desired} if given else {}
+    return list(diff({one.name: one for one in desired}, ike.observe(deep=deep), circumstances))
 
 
 def carry_out(ike: FakeIke, *desired: Connection) -> None:
@@ -115,12 +122,12 @@ def test_removals_come_first_so_that_names_and_subnets_are_free() -> None:
     assert kinds == [Remove, Load]
 
 
-def test_a_changed_key_reloads_and_cuts_only_that_site() -> None:
+def test_a_changed_key_reloads_and_renews_only_that_site() -> None:
     other = connection(9, "kczk")
     ike = up(FakeIke(), KSPB, other)
     edited = EDITS["key"]
     actions = plan(ike, edited, other)
-    assert [type(action) for action in actions] == [Load, EndIke]
+    assert [type(action) for action in actions] == [Load, Redial]
     assert {action.name for action in actions} == {KSPB.name}  # type: ignore[attr-defined]
     assert actions[0] == Load(edited, "declaration changed: identities or key", (KSPB.secret_id,))
 
@@ -148,11 +155,53 @@ def test_the_old_child_ends_only_after_its_successor_has_settled() -> None:
     assert not settling({edited.name: edited}, ike.observe(deep=False))
 
 
-def test_a_site_that_refuses_the_new_selectors_is_cut_at_the_second_try() -> None:
-    ike, edited = up(FakeIke(refuses_new_children={KSPB.name}), KSPB), EDITS["selectors"]
+def test_new_selectors_are_tried_in_place_then_beside_and_then_the_site_is_cut() -> None:
+    site = FakeIke(refuses_new_children={KSPB.name}, refuses_redial={KSPB.name})
+    ike, edited = up(site, KSPB), EDITS["selectors"]
     carry_out(ike, edited)
-    assert [type(action) for action in plan(ike, edited)] == [StartChild]
-    assert [type(action) for action in plan(ike, edited, failed=1)] == [EndIke]
+    tried: dict[str, int] = {}
+    rungs = []
+    for _ in range(4):
+        [rung] = plan(ike, edited, given=Circumstances(tried))
+        rungs.append(type(rung))
+        tried[goal_of(rung)] = 1  # type: ignore[arg-type]
+    assert rungs == [StartChild, Redial, EndIke, EndIke]
+
+
+def test_a_changed_key_is_tried_beside_and_then_the_site_is_cut() -> None:
+    ike, edited = up(FakeIke(refuses_redial={KSPB.name}), KSPB), EDITS["key"]
+    carry_out(ike, edited)
+    assert [type(action) for action in plan(ike, edited)] == [Redial]
+    refused = Circumstances({"renew beside": 1})
+    assert [type(action) for action in plan(ike, edited, given=refused)] == [EndIke]
+
+
+def test_nothing_new_is_asked_for_while_an_attempt_is_under_way() -> None:
+    ike, edited = up(FakeIke(), KSPB), EDITS["key"]
+    carry_out(ike, edited)
+    coming = replace(ike.sas[1], state="CONNECTING", children=())
+    ike.sas = [ike.sas[0], coming]
+    for tried in (0, 1):
+        assert plan(ike, edited, given=Circumstances({"renew beside": tried})) == []
+
+
+def test_after_the_new_ike_sa_has_settled_the_old_one_ends() -> None:
+    ike, edited = up(FakeIke(), KSPB), EDITS["key"]
+    carry_out(ike, edited)
+    old, new = ike.sas
+    fresh = replace(new, children=(replace(new.children[0], installed_s=1),))
+    ike.sas = [old, fresh]
+    assert plan(ike, edited) == []
+    assert settling({KSPB.name: edited}, ike.observe(deep=False))
+    ike.sas = [old, new]
+    cause = "another IKE_SA carries the new settings"
+    assert plan(ike, edited) == [EndIke(KSPB.name, old.unique_id, cause, carried=True)]
+
+
+def test_a_connection_left_with_the_address_of_one_attempt_is_loaded_again() -> None:
+    ike = up(FakeIke(), KSPB)
+    ike.load_connection(KSPB.name, KSPB.towards("198.51.100.7", 4500))
+    assert plan(ike, KSPB) == [Load(KSPB, "its peer's address was left as it was for one attempt")]
 
 
 def test_another_proposal_of_another_airport_touches_no_running_sa() -> None:
@@ -170,7 +219,7 @@ def test_selectors_that_change_after_the_hubs_list_did_are_not_tried_in_place() 
     carry_out(ike, *first.values())
     second = connections(kspb=vpn(7), kczk=vpn(2, dh_group=15))
     kinds = [type(a) for a in plan(ike, *second.values()) if a.name == KSPB.name]  # type: ignore[attr-defined]
-    assert kinds == [Load, EndIke]
+    assert kinds == [Load, Redial]
 
 
 def test_a_timer_of_the_hub_cuts_nobody() -> None:
@@ -187,6 +236,67 @@ def test_a_site_that_is_not_at_its_declared_address_is_cut_and_dialled_there() -
     assert [type(action) for action in plan(ike, declared)] == [Load, EndIke]
     carry_out(ike, declared)
     assert [type(action) for action in plan(ike, declared)] == [StartChild]
+
+
+def test_a_child_that_stays_missing_costs_the_ike_sa_so_that_the_site_dials_anew() -> None:
+    ike = up(FakeIke(), KSPB)
+    ike.sas = [replace(ike.sas[0], children=())]
+    rungs = [plan(ike, KSPB, given=Circumstances({"child": tried})) for tried in range(4)]
+    kinds = [[type(action) for action in rung] for rung in rungs]
+    assert kinds == [[StartChild], [StartChild], [EndIke], [EndIke]]
+
+
+def test_a_child_that_is_being_asked_for_is_not_asked_for_again() -> None:
+    ike = up(FakeIke(), KSPB)
+    for tasks in ({"tasks_active": ("CHILD_CREATE",)}, {"tasks_queued": ("CHILD_CREATE",)}):
+        ike.sas = [replace(ike.sas[0], children=(), **tasks)]  # type: ignore[arg-type]
+        assert plan(ike, KSPB) == []
+
+
+def test_of_several_equal_children_the_older_ones_end_once_the_newest_has_settled() -> None:
+    ike = up(FakeIke(), KSPB)
+    old = ike.sas[0].children[0]
+    for installed_s, expected in ((9, []), (10, [EndChild])):
+        new = replace(old, unique_id="77", installed_s=installed_s)
+        ike.sas = [replace(ike.sas[0], children=(old, new))]
+        assert [type(action) for action in plan(ike, KSPB)] == expected
+    assert plan(ike, KSPB)[0].unique_id == old.unique_id  # type: ignore[attr-defined]
+
+
+def test_what_is_older_than_asked_for_is_renewed_the_ike_sa_first() -> None:
+    ike = up(FakeIke(), KSPB)
+    given = Circumstances(renewal=Renewal(after=1000), now=1000)
+    assert [type(action) for action in plan(ike, KSPB, given=given)] == [RekeyIke]
+    ike.rekey_ike(ike.sas[0].unique_id)
+    assert [type(action) for action in plan(ike, KSPB, given=given)] == [RekeyChild]
+    ike.rekey_child(ike.sas[0].children[0].unique_id)
+    assert plan(ike, KSPB, given=given) == []
+
+
+def test_a_time_to_renew_that_has_not_come_does_nothing() -> None:
+    given = Circumstances(renewal=Renewal(after=1001), now=1000)
+    assert plan(up(FakeIke(), KSPB), KSPB, given=given) == []
+
+
+def test_reauthentication_makes_a_new_ike_sa_before_the_old_one_ends() -> None:
+    ike = up(FakeIke(), KSPB)
+    given = Circumstances(renewal=Renewal(after=1000, reauthenticate=True), now=1000)
+    [redial] = plan(ike, KSPB, given=given)
+    assert isinstance(redial, Redial)
+    assert act(redial, ike).error is None
+    old = ike.sas[0]
+    cause = "a newer IKE_SA carries the tunnel"
+    given = replace(given, now=1002)
+    assert plan(ike, KSPB, given=given) == [EndIke(KSPB.name, old.unique_id, cause, carried=True)]
+    ike.end_ike(old.unique_id)
+    assert plan(ike, KSPB, given=given) == []
+
+
+def test_a_paused_connection_is_left_as_it_is_unless_it_is_no_longer_declared() -> None:
+    ike = up(FakeIke(), KSPB)
+    observed = ike.observe(deep=True)
+    assert diff({KSPB.name: EDITS["key"]}, observed, paused={KSPB.name}) == []
+    assert [type(a) for a in diff({}, observed, paused={KSPB.name})] == [Remove]
 
 
 @pytest.mark.parametrize(("age_s", "expected"), [(4, []), (5, [StartChild])])
@@ -212,9 +322,13 @@ def test_older_duplicates_end_once_the_newest_has_settled() -> None:
     ike.dial_in(KSPB.name, established_s=3)
     assert plan(ike, KSPB) == []
     ike.sas[1] = replace(ike.sas[1], established_s=11)
-    assert plan(ike, KSPB) == [
-        EndIke(KSPB.name, ike.sas[0].unique_id, "replaced by a newer IKE_SA", carried=True)
-    ]
+    [ended] = plan(ike, KSPB)
+    assert isinstance(ended, EndIke)
+    assert (ended.unique_id, ended.carried, ended.goal) == (
+        ike.sas[0].unique_id,
+        True,
+        "duplicate",
+    )
 
 
 def test_a_secret_under_an_older_mark_is_dropped() -> None:
@@ -244,7 +358,15 @@ def test_the_plan_does_not_depend_on_the_order_of_the_input() -> None:
 def test_every_action_says_who_loses_packets() -> None:
     assert "kspb_vpn loses its tunnel" in impact(Remove("kspb_vpn", (), ""))
     assert "kspb_vpn is cut" in impact(EndIke("kspb_vpn", "1", ""))
-    for action in (Load(KSPB, ""), StartChild("a", "b", ""), EndChild("a", "1", "")):
+    harmless = (
+        Load(KSPB, ""),
+        StartChild("a", "b", ""),
+        Redial(KSPB, "198.51.100.7", 4500, ""),
+        RekeyIke("a", "1", ""),
+        RekeyChild("a", "1", ""),
+        EndChild("a", "1", ""),
+    )
+    for action in harmless:
         assert impact(action).startswith("nobody")
 
 
@@ -309,7 +431,7 @@ LOADED: list[Callable[[FakeIke], None]] = [
 def settle(ike: FakeIke, desired: list[Connection]) -> None:
     """Make rounds until nothing is left to do; five are plenty."""
     for _ in range(5):
-        for action in diff({c.name: c for c in desired}, ike.observe(deep=True), {KSPB.name: 0}):
+        for action in diff({c.name: c for c in desired}, ike.observe(deep=True)):
             act(action, ike)
 
 

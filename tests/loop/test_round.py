@@ -216,14 +216,16 @@ def test_one_failing_request_fails_one_action_and_the_next_round_mends_it(
     bench.declare(kczk=vpn(2, psk="another-good-pre-shared-key"), s51=vpn(3))
     report = bench.round()
     assert sum(outcome.error is not None for outcome in report.outcomes) == 1
+    bench.age(0 if isinstance(fault, IkeUnreachable) else 10)
     bench.round()
+    assert bench.round().outcomes == ()
     assert set(bench.ike.connections) == {"kczk_vpn", "s51_vpn"}
     assert len(bench.ike.secrets) == 2
 
 
 def test_a_site_that_does_not_answer_is_asked_less_and_less_often(bench: Bench) -> None:
     bench.declare(kspb=vpn(remote_address="198.51.100.7"))
-    bench.ike.refuses_new_children = {"kspb_vpn"}
+    bench.ike.refuses_redial = {"kspb_vpn"}
     asked_at = []
     for _ in range(2000):
         bench.round()
@@ -280,7 +282,7 @@ def test_a_site_that_is_being_dialled_in_vain_is_dialled_less_and_less_often(
 ) -> None:
     """Each attempt shows as CONNECTING for a while, in which nothing is planned."""
     bench.declare(kspb=vpn(remote_address="198.51.100.7"))
-    bench.ike.refuses_new_children = {"kspb_vpn"}
+    bench.ike.refuses_redial = {"kspb_vpn"}
     asked_at = []
     for _ in range(1200):
         bench.round()

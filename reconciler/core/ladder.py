@@ -1,0 +1,249 @@
+"""The ladder of remedies for one connection: which SA is started, renewed or ended, and when.
+
+Every rung disturbs more than the one before it: a child in place, a new IKE_SA beside the old one,
+the end of the IKE_SA so that the site dials anew. Which one it is depends on how often a goal was
+attempted; the wait between attempts is not decided here.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.core.actions import (
+    Action,
+    EndChild,
+    EndIke,
+    Redial,
+    RekeyChild,
+    RekeyIke,
+    StartChild,
+)
+from reconciler.core.observed import ChildSa, IkeSa
+from reconciler.core.render import Connection, mark_of_child
+
+# A site may create its CHILD_SA a moment after the IKE_SA; only then is it missing.
+CHILD_GRACE_S = 5
+# What is under way on the old CHILD_SA must arrive before it ends; charon counts whole seconds.
+CHILD_SETTLE_S = 2
+# While a peer re-authenticates make-before-break, two IKE_SAs of one name are right for a moment.
+DUPLICATE_GRACE_S = 10
+# So often a missing child is asked for; then the site is to dial anew.
+CHILD_TRIES = 2
+# charon's ages are whole seconds of another clock.
+_AGE_ERROR_S = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """SAs made before `after` (unix seconds) are to be renewed.
+
+    `reauthenticate`: by a new IKE_SA, and not by new keys for the old one.
+    """
+
+    after: int
+    reauthenticate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What is known about one connection beside declaration and SAs.
+
+    `counts`: attempts so far, by goal. `now`: unix seconds.
+    """
+
+    counts: Mapping[str, int] = field(default_factory=dict)
+    renewal: Renewal | None = None
+    now: int = 0
+
+    def tried(self, goal: str) -> int:
+        """Return how often the goal was attempted under the present declaration."""
+        return self.counts.get(goal, 0)
+
+
+def remedies(
+    connection: Connection, sas: Sequence[IkeSa], given: Circumstances
+) -> Iterable[Action]:
+    """Bring the SAs of one connection to what is declared; at most one new SA is asked for."""
+    established = [sa for sa in sas if sa.state == "ESTABLISHED"]
+    superseded = _superseded(connection, established)
+    makes: list[Action] = []
+    for sa in established:
+        if sa in superseded:
+            yield _end_duplicate(connection, sa, "replaced by a newer IKE_SA")
+            continue
+        for action in _one_sa(connection, sa, sas, given):
+            if isinstance(action, StartChild | Redial):
+                makes.append(action)
+            else:
+                yield action
+    if not sas and connection.remote_address is not None:
+        cause = "its address is declared"
+        makes = [StartChild(connection.name, connection.child_name, cause, goal="dial")]
+    if not _is_coming(sas):
+        yield from makes[:1]
+
+
+def _is_coming(sas: Iterable[IkeSa]) -> bool:
+    return any(sa.state == "CONNECTING" for sa in sas)
+
+
+def _one_sa(
+    connection: Connection, sa: IkeSa, sas: Sequence[IkeSa], given: Circumstances
+) -> Iterable[Action]:
+    children = sa.carrying_children
+    outdated = [child for child in children if not is_current(child, connection)]
+    others = [other for other in sas if other is not sa]
+    if not children:
+        yield from _without_child(connection, sa, others, given.tried("child"))
+    elif _from_elsewhere(connection, sa):
+        yield EndIke(connection.name, sa.unique_id, "its peer is not at the declared address")
+    elif outdated:
+        yield from _outdated(connection, sa, outdated, others, given)
+    elif given.renewal is not None and given.renewal.after <= given.now:
+        yield from _renewed(connection, sa, others, given.renewal, given.now)
+    else:
+        yield from _second_child(connection, sa)
+
+
+def _without_child(
+    connection: Connection, sa: IkeSa, others: Sequence[IkeSa], tried: int
+) -> Iterable[Action]:
+    name = connection.name
+    if sa.established_s < CHILD_GRACE_S or _is_making_a_child(sa):
+        return
+    if any(_has_current(connection, other) for other in others):
+        yield EndIke(name, sa.unique_id, "another IKE_SA carries the tunnel", carried=True)
+    elif tried < CHILD_TRIES:
+        yield StartChild(name, connection.child_name, "IKE_SA without CHILD_SA", goal="child")
+    else:
+        cause = f"no CHILD_SA after {tried} attempts; the site shall dial anew"
+        yield EndIke(name, sa.unique_id, cause, goal="child")
+
+
+def _is_making_a_child(sa: IkeSa) -> bool:
+    return "CHILD_CREATE" in (*sa.tasks_active, *sa.tasks_queued)
+
+
+def _outdated(
+    connection: Connection,
+    sa: IkeSa,
+    outdated: Sequence[ChildSa],
+    others: Sequence[IkeSa],
+    given: Circumstances,
+) -> Iterable[Action]:
+    """Replace what was negotiated under another declaration, without losing packets if possible."""
+    name = connection.name
+    if _has_current(connection, sa):
+        for child in outdated if _settled(connection, sa) else ():
+            yield EndChild(name, child.unique_id, "a CHILD_SA with the new settings is up")
+    elif any(_has_current(connection, other) for other in others):
+        if any(_settled(connection, other) for other in others):
+            cause = "another IKE_SA carries the new settings"
+            yield EndIke(name, sa.unique_id, cause, carried=True)
+    elif not _is_coming(others) and not _is_making_a_child(sa):
+        yield _next_rung(connection, sa, outdated, given)
+
+
+def _next_rung(
+    connection: Connection, sa: IkeSa, outdated: Sequence[ChildSa], given: Circumstances
+) -> Action:
+    name, what = connection.name, _what_is_outdated(connection, outdated)
+    in_place, beside = "renew in place", "renew beside"
+    if _can_be_had_in_place(connection, outdated) and not given.tried(in_place):
+        return StartChild(name, connection.child_name, f"{what} changed", goal=in_place)
+    if sa.remote_host and not given.tried(beside):
+        cause = f"{what} changed, which takes a new IKE_SA"
+        return Redial(connection, sa.remote_host, sa.remote_port, cause, goal=beside)
+    return EndIke(
+        name, sa.unique_id, f"{what} changed, and the site does not let itself be dialled"
+    )
+
+
+def _can_be_had_in_place(connection: Connection, outdated: Sequence[ChildSa]) -> bool:
+    """Charon starts a child only over an IKE_SA whose connection equals the loaded one."""
+    marks = [mark_of_child(child.name) for child in outdated]
+    mark = connection.mark
+    return all(
+        have is not None and (have.ike, have.later) == (mark.ike, mark.later) for have in marks
+    )
+
+
+def _what_is_outdated(connection: Connection, outdated: Sequence[ChildSa]) -> str:
+    marks = [mark_of_child(child.name) for child in outdated]
+    same_peers = all(have is not None and have.ike in connection.ike_marks for have in marks)
+    return "selectors or ESP settings" if same_peers else "identities or key"
+
+
+def _renewed(
+    connection: Connection, sa: IkeSa, others: Sequence[IkeSa], renewal: Renewal, now: int
+) -> Iterable[Action]:
+    """Renew what is older than asked for, the IKE_SA before its children."""
+    name, before = connection.name, renewal.after - _AGE_ERROR_S
+    if now - sa.established_s < before:
+        cause = "older than its rekey_after"
+        if not renewal.reauthenticate:
+            yield RekeyIke(name, sa.unique_id, cause, goal="rekey")
+        elif any(_settled(connection, o) and now - o.established_s >= before for o in others):
+            yield EndIke(name, sa.unique_id, "a newer IKE_SA carries the tunnel", carried=True)
+        elif sa.remote_host and not any(now - o.established_s >= before for o in others):
+            yield Redial(connection, sa.remote_host, sa.remote_port, cause, goal="rekey")
+        return
+    for child in sa.carrying_children:
+        if child.state == "INSTALLED" and now - child.installed_s < before:
+            yield RekeyChild(
+                name, child.unique_id, "older than its rekey_after", goal="rekey child"
+            )
+
+
+def _second_child(connection: Connection, sa: IkeSa) -> Iterable[Action]:
+    """End all but the newest of several equal children, once that has settled."""
+    by_age = sorted(
+        sa.carrying_children, key=lambda child: (child.installed_s, -int(child.unique_id))
+    )
+    installed = [child for child in by_age if child.state == "INSTALLED"]
+    if len(installed) > 1 and installed[0].installed_s >= DUPLICATE_GRACE_S:
+        for child in installed[1:]:
+            cause = "a newer CHILD_SA of the same kind is up"
+            yield EndChild(connection.name, child.unique_id, cause, goal="second child")
+
+
+def _end_duplicate(connection: Connection, sa: IkeSa, cause: str) -> EndIke:
+    return EndIke(connection.name, sa.unique_id, cause, carried=True, goal="duplicate")
+
+
+def _superseded(connection: Connection, established: Sequence[IkeSa]) -> Sequence[IkeSa]:
+    """Find older IKE_SAs of the same name, once the newest carries packets and has settled."""
+    by_age = sorted(established, key=lambda sa: (sa.established_s, -int(sa.unique_id)))
+    if not by_age or by_age[0].established_s < DUPLICATE_GRACE_S:
+        return []
+    return by_age[1:] if _has_current(connection, by_age[0]) else []
+
+
+def _settled(connection: Connection, sa: IkeSa) -> bool:
+    current = [c for c in sa.carrying_children if is_current(c, connection)]
+    return any(child.installed_s >= CHILD_SETTLE_S for child in current)
+
+
+def _has_current(connection: Connection, sa: IkeSa) -> bool:
+    return any(is_current(child, connection) for child in sa.carrying_children)
+
+
+def is_current(child: ChildSa, connection: Connection) -> bool:
+    """Compare only what a running SA depends on: the last part of the mark is for the next one."""
+    have = mark_of_child(child.name)
+    return (
+        have is not None
+        and have.ike in connection.ike_marks
+        and have.child == connection.mark.child
+    )
+
+
+def _from_elsewhere(connection: Connection, sa: IkeSa) -> bool:
+    declared = connection.remote_address
+    return declared is not None and sa.remote_host not in ("", str(declared))
+
+
+def settling(connection: Connection, sas: Sequence[IkeSa]) -> bool:
+    """Tell whether an old SA will have to end as soon as its successor has settled."""
+    carrying = [child for sa in sas for child in sa.carrying_children]
+    current = [child for child in carrying if is_current(child, connection)]
+    return 0 < len(current) < len(carrying)

@@ -1,0 +1,56 @@
+"""Keys that stand in files of their own, like Docker secrets, put where the file names them."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from reconciler.core.model import UnreadableKey
+
+_LARGEST_BYTES = 4096
+_FIELDS = ("psk", "next_psk")
+
+
+def with_keys(document: object) -> object:
+    """Return the parsed airports.json with every `psk_file` and `next_psk_file` read.
+
+    Where a file can't be read, an UnreadableKey stands for the key. A key that is given in both
+    ways is left as it is, for the model to complain about.
+    """
+    airports = document.get("airports") if isinstance(document, dict) else None
+    if not isinstance(document, dict) or not isinstance(airports, dict):
+        return document
+    read = {id_: _airport_with_keys(airport) for id_, airport in airports.items()}
+    return {**document, "airports": read}
+
+
+def _airport_with_keys(airport: object) -> object:
+    vpn = airport.get("vpn") if isinstance(airport, dict) else None
+    if not isinstance(airport, dict) or not isinstance(vpn, dict):
+        return airport
+    return {**airport, "vpn": _vpn_with_keys(vpn)}
+
+
+def _vpn_with_keys(vpn: Mapping[str, Any]) -> Mapping[str, Any]:
+    read = dict(vpn)
+    for field in _FIELDS:
+        if read.get(f"{field}_file") is not None and field not in read:
+            read[field] = _read(f"{field}_file", read.pop(f"{field}_file"))
+    return read
+
+
+def _read(field: str, path: object) -> str | UnreadableKey:
+    if not isinstance(path, str) or not path.startswith("/"):
+        return UnreadableKey(f"{field} is not an absolute path; write one like /run/secrets/kspb")
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_LARGEST_BYTES + 1)
+        if len(content) > _LARGEST_BYTES:
+            return UnreadableKey(
+                f"{field} names {path}, which is larger than {_LARGEST_BYTES} bytes"
+            )
+        return content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        return UnreadableKey(f"{field} names {path}, which is not UTF-8 text")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "is no path"
+        return UnreadableKey(f"{field} names {path}, which can't be read: {why}")
