@@ -13,7 +13,7 @@ from bench.ours import Rounds, logging_to, settings_for, stopwatch, world_of
 from bench.stage import Hub, hub, live_tunnels, start_sites
 from reconciler.core.actions import Load
 from reconciler.core.swanctl import swanctl_text
-from reconciler.edges.manifest import ManifestWatch
+from reconciler.edges.file_watch import FileWatch
 from reconciler.edges.vici_client import ViciClient
 from reconciler.look import Memory, look
 from reconciler.wakes import SETTLE_S, Wakes
@@ -145,7 +145,7 @@ def one_edit(runs: int) -> Result:
         bench, wakes = Bench(stage), Wakes()
         bench.declare()
         editor = Editor(bench, wakes)
-        watch = ManifestWatch(bench.settings.config_path, wakes.wake)
+        watch = FileWatch(bench.settings.config_path, "airports.json changed", wakes.wake)
         watch.start()
         time.sleep(_WATCH_STARTS_S)
         try:

@@ -10,13 +10,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__
+from reconciler import __version__, orders
 from reconciler.core.actions import Action, Outcome, impact
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
 from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges.hub_networks import read_hub_networks
+from reconciler.edges.key_files import with_keys
 from reconciler.edges.logs import configure_logging
 from reconciler.edges.manifest import read_document
 from reconciler.edges.status_file import read_status
@@ -170,7 +171,7 @@ def _show_status(settings: Settings, *, as_json: bool) -> int:
 def _validate(settings: Settings, options: argparse.Namespace) -> int:
     path = options.file or settings.config_path
     try:
-        document = read_document(path)
+        document = with_keys(read_document(path))
     except ManifestError as error:
         faults: tuple[Fault, ...] = (Fault(str(path), str(error)),)
     else:
@@ -227,12 +228,31 @@ def schemas() -> dict[str, dict[str, Any]]:
     return {"airports": manifest_schema(), "status": {"$schema": draft, **status}}
 
 
+def _ask(
+    wish: Callable[[Settings, argparse.Namespace], dict[str, object]],
+) -> Callable[[Settings, argparse.Namespace], int]:
+    def run(settings: Settings, options: argparse.Namespace) -> int:
+        said = wish(settings, options)
+        text = said.pop("text")
+        if options.json:
+            _print_json(said)
+        else:
+            _print(str(text))
+        return 0
+
+    return run
+
+
 _SUMMARIES = {
     "run": "keep charon as declared until stopped",
     "plan": "say what would be done, why, and who would lose packets",
     "apply": "make one round",
     "status": "show how the tunnels are",
     "validate": "check airports.json",
+    "retry": "forget the earlier attempts at one connection and try again at once",
+    "pause": "leave one connection as it is",
+    "resume": "end the pause of one connection",
+    "rekey": "renew the keys of one connection now, and wait until that is seen",
     "health": "ask the running reconciler how it is",
     "schema": "print a JSON Schema",
 }
@@ -242,6 +262,10 @@ _EXIT_CODES = {
     "apply": "0 all is as declared now; 1 something failed, is faulty or is held; 2 usage",
     "status": "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
     "validate": "0 no error; 1 errors; 2 usage",
+    "retry": "0 noted; 1 no such connection; 2 usage",
+    "pause": "0 noted; 1 no such connection; 2 usage",
+    "resume": "0 noted; 1 no such connection; 2 usage",
+    "rekey": "0 renewed; 1 no such connection, or not renewed yet; 2 usage",
     "health": "0 well; 1 not; 2 usage",
     "schema": "0; 2 usage",
 }
@@ -254,7 +278,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    runs = (_run, _plan, _apply, _status, _validate, _health, _schema)
+    wishes = map(_ask, (orders.retry, orders.pause, orders.resume, orders.rekey))
+    runs = (_run, _plan, _apply, _status, _validate, *wishes, _health, _schema)
     subs = {
         name: _add_command(commands, name, run) for name, run in zip(_SUMMARIES, runs, strict=True)
     }
@@ -285,6 +310,32 @@ def _add_options(subs: Mapping[str, argparse.ArgumentParser]) -> None:
         "--new-mark-key",
         action="store_true",
         help="replace a lost key of the marks; every site is cut once",
+    )
+    for name in ("retry", "pause", "resume", "rekey"):
+        subs[name].add_argument("name", metavar="NAME", help="connection or airport")
+    subs["pause"].add_argument(
+        "--for",
+        dest="duration_s",
+        type=orders.parse_duration_s,
+        default=0,
+        metavar="DURATION",
+        help="end the pause by itself after 30m, 2h, 1d, …; default: by resume only",
+    )
+    subs["rekey"].add_argument(
+        "--reauth",
+        action="store_true",
+        help="by a new IKE_SA beside the old one, which also takes over a changed key or proposal",
+    )
+    subs["rekey"].add_argument(
+        "--wait",
+        dest="wait_s",
+        type=orders.parse_duration_s,
+        default=60,
+        metavar="DURATION",
+        help="wait so long for the outcome; default: 60s",
+    )
+    subs["rekey"].add_argument(
+        "--no-wait", dest="wait_s", action="store_const", const=0, help="don't wait"
     )
     subs["status"].add_argument("--watch", action="store_true", help="show it again every 2 s")
     subs["validate"].add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")

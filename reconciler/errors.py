@@ -5,7 +5,8 @@ ReconcilerError
 ├── IkeUnreachable   charon can't be asked: nothing is planned
 ├── IkeRefused       charon said no to one request: that action failed, others go on
 ├── StatusError      the status file can't be read or written
-└── StateError       the state volume can't be read or written
+├── StateError       the state volume can't be read or written
+└── OrderError       what was asked for by command line can't be had
 """
 
 
@@ -31,3 +32,7 @@ class StatusError(ReconcilerError):
 
 class StateError(ReconcilerError):
     """The state volume can't be read or written."""
+
+
+class OrderError(ReconcilerError):
+    """What was asked for by command line can't be had."""

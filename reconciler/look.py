@@ -18,6 +18,7 @@ from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Orders
 from reconciler.core.render import Connection, Hub, mark_of_secret, render
+from reconciler.core.rotation import Answer, follow, with_next
 from reconciler.core.status import ConnectionStatus
 from reconciler.errors import IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
@@ -31,6 +32,7 @@ class Decided:
         document: airports.json as parsed, or the fault that kept it from being parsed.
         accepted: the last good declarations; None if they could not be read. They hold keys.
         keyed: whether there was a key for the marks.
+        answers: the key that sites with two of them are answered with.
         desired: what charon should have, by connection name.
 
     """
@@ -41,6 +43,7 @@ class Decided:
     allow_removals: bool
     keyed: bool
     decision: Decision
+    answers: Mapping[str, Answer]
     desired: Mapping[str, Connection] = field(repr=False)
 
     def still_holds(
@@ -66,6 +69,8 @@ class Memory:
         looked_s: when charon was last seen, on the monotonic clock; None: never.
         last_valid: when airports.json last had no error, unix seconds.
         decided: the last decision.
+        answers: the key that sites with two of them were answered with.
+        refused_s: when a site last refused the hub's proof of its key, on the monotonic clock.
         lost: why an earlier memory could not be taken over; empty if it was.
 
     """
@@ -77,6 +82,8 @@ class Memory:
     failures: Mapping[str, str] = field(default_factory=dict)
     last_valid: int = 0
     decided: Decided | None = None
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    refused_s: Mapping[str, float] = field(default_factory=dict)
     lost: str = ""
 
 
@@ -237,20 +244,46 @@ def _decide(
     document = _document(world)
     last = memory.decided
     hub = _hub(world, observed, errors)
-    if (
-        last
-        and hub.mark_key
-        and last.still_holds(document, accepted, facts, allow_removals=allow_removals)
-    ):
-        return last
-    if isinstance(document, Fault):
-        decision = unreadable(document, accepted or {}, facts)
+    holds = last and last.still_holds(document, accepted, facts, allow_removals=allow_removals)
+    if last and hub.mark_key and holds:
+        decision = last.decision
     else:
-        decision = decide(document, accepted or {}, facts, allow_removals=allow_removals)
-    decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
-    desired = render(decision.sites.values(), hub)
+        decision = _decision(document, accepted or {}, facts, allow_removals=allow_removals)
+        decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
+    answers = _answers(world, memory, decision, hub, observed)
+    if last and decision is last.decision and answers == last.answers:
+        return last
+    desired = _rendered(decision, hub, answers)
     keyed = bool(hub.mark_key)
-    return Decided(document, accepted, facts, allow_removals, keyed, decision, desired)
+    return Decided(document, accepted, facts, allow_removals, keyed, decision, answers, desired)
+
+
+def _decision(
+    document: object, accepted: Mapping[str, object], facts: HubFacts, *, allow_removals: bool
+) -> Decision:
+    if isinstance(document, Fault):
+        return unreadable(document, accepted, facts)
+    return decide(document, accepted, facts, allow_removals=allow_removals)
+
+
+def _answers(
+    world: World, memory: Memory, decision: Decision, hub: Hub, observed: Observed | Unobserved
+) -> dict[str, Answer]:
+    if not hub.mark_key:
+        return {}
+    return follow(
+        decision.sites.values(),
+        hub,
+        observed,
+        memory.answers,
+        memory.refused_s,
+        world.clock.monotonic_s(),
+    )
+
+
+def _rendered(decision: Decision, hub: Hub, answers: Mapping[str, Answer]) -> dict[str, Connection]:
+    sites = decision.sites.values()
+    return render(sites, hub, with_next(sites, hub, answers))
 
 
 def _hub(world: World, observed: Observed | Unobserved, errors: list[str]) -> Hub:

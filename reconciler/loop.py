@@ -7,6 +7,7 @@ from pathlib import Path
 
 from reconciler.core.backoff import LONGEST_S, Attempts, Key, delay_s
 from reconciler.core.observed import Unobserved
+from reconciler.core.rotation import Answer
 from reconciler.core.status import Status
 from reconciler.edges import http
 from reconciler.edges.metrics import Metrics
@@ -43,6 +44,11 @@ def recall(status_file: Path, clock: Clock) -> Memory:
         looked_s=clock.monotonic_s() - age_s,
         last_valid=status.configuration.last_valid,
         attempts=_attempts(status, clock, age_s),
+        answers={
+            name: Answer(connection.answered_mark, clock.monotonic_s())
+            for name, connection in status.connections.items()
+            if connection.answered_mark
+        },
     )
 
 

@@ -92,6 +92,7 @@ def _hint(
         paused=order.is_paused(now),
         paused_until=order.paused_until if order.is_paused(now) else 0,
         rekey_after=max(order.rekey_after, connection.rekey_after),
+        answered_mark=connection.mark.ike if connection.next_mark else "",
     )
 
 

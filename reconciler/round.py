@@ -61,7 +61,7 @@ def run_round(
     )
     unwritten = _remember(world, memory, seen)
     errors = [*filter(None, [memory.lost]), *seen.errors, *unwritten]
-    memory = replace(memory, decided=seen.decided)
+    memory = replace(memory, decided=seen.decided, answers=seen.decided.answers)
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
     outcomes = _carry_out(world, due)
     observed = observe(world, deep=False) if outcomes else seen.observed

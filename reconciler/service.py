@@ -7,8 +7,9 @@ from dataclasses import replace
 from types import FrameType
 
 from reconciler.edges import http
-from reconciler.edges.manifest import ManifestWatch
+from reconciler.edges.file_watch import FileWatch
 from reconciler.edges.metrics import Metrics
+from reconciler.edges.state import orders_file
 from reconciler.edges.vici_client import ViciClient
 from reconciler.edges.vici_events import EventListener
 from reconciler.loop import Loop
@@ -36,17 +37,23 @@ def serve(settings: Settings) -> int:
             "/status": loop.status_answer,
         },
     )
-    watch = ManifestWatch(settings.config_path, wakes.wake)
+    watches = [
+        FileWatch(settings.config_path, "airports.json changed", wakes.wake),
+        FileWatch(orders_file(settings.state_dir), "orders changed", wakes.wake),
+    ]
     events = EventListener(str(settings.vici_socket), wakes.wake, failures.note)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)
-    for part in (server, watch, events):
-        part.start()
+    server.start()
+    events.start()
+    for watch in watches:
+        watch.start()
     log.info("started", extra={"fields": {"listen": settings.listen}})
     try:
         loop.run()
     finally:
-        watch.stop()
+        for watch in watches:
+            watch.stop()
         events.stop()
         server.stop()
     log.info("stopped; tunnels stay up")

@@ -5,6 +5,7 @@ from pathlib import Path
 from reconciler.core.check import Fault, Severity
 from reconciler.edges.containers import Containers
 from reconciler.edges.hub_networks import read_hub_networks
+from reconciler.edges.key_files import with_keys
 from reconciler.edges.manifest import mounted_as_file, read_document
 from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
@@ -22,7 +23,7 @@ def real_world(
         settings=settings,
         ike=ViciClient(str(settings.vici_socket)),
         state=State(settings.state_dir, settings.swanctl_file, read_only=read_only),
-        read_document=lambda: read_document(settings.config_path),
+        read_document=lambda: with_keys(read_document(settings.config_path)),
         write_status=lambda status: write_status(settings.status_file, status),
         read_hub_networks=read_hub_networks,
         observe_container=containers.observe,

@@ -5,7 +5,7 @@ elsewhere; more keys may stand beside them, but these never change.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from ipaddress import collapse_addresses
 from typing import Any, Literal, TypeVar
 
@@ -16,6 +16,7 @@ from reconciler.core.diff import known_by_name
 from reconciler.core.model import IpNetwork
 from reconciler.core.observed import ChildSa, IkeSa, Observed, Unobserved
 from reconciler.core.render import Connection
+from reconciler.core.rotation import Stage, stage_of
 
 SCHEMA_VERSION = 1
 State = Literal["up", "down", "connecting"]
@@ -68,6 +69,10 @@ class ConnectionStatus(_Document):
     rekey_after: int = Field(
         0, description="SAs established before this time are renewed; 0: none."
     )
+    key_rotation: Literal["", "old", "switching", "new"] = Field(
+        "", description="With next_psk: the key that the site uses. new: psk may be replaced by it."
+    )
+    answered_mark: str = Field("", description="With next_psk: by which key the hub proves itself.")
     ike_established_at: int = Field(0, description="Of the newest IKE_SA, give or take a second.")
     child_installed_at: int = Field(0, description="Of the newest CHILD_SA.")
 
@@ -154,6 +159,7 @@ class Hints:
     paused: bool = False
     paused_until: int = 0
     rekey_after: int = 0
+    answered_mark: str = ""
 
 
 def summarise_connections(
@@ -190,9 +196,15 @@ class _Look:
     reason: str
     sa: IkeSa | None
     children: tuple[ChildSa, ...]
+    key_rotation: Stage = ""
 
 
 def _look(connection: Connection, sas: tuple[IkeSa, ...], clash: bool) -> _Look:
+    look = _look_at_state(connection, sas, clash)
+    return replace(look, key_rotation=stage_of(connection, sas))
+
+
+def _look_at_state(connection: Connection, sas: tuple[IkeSa, ...], clash: bool) -> _Look:
     live = sorted((sa for sa in sas if sa.live), key=lambda sa: (sa.established_s, sa.unique_id))
     children = tuple(child for sa in live for child in sa.carrying_children)
     coming = sorted(sas, key=lambda sa: sa.state != "CONNECTING")
@@ -257,6 +269,7 @@ def _summarise(
         last_disconnected=now if was_up and not is_up else _field(before, "last_disconnected"),
         uptime_seconds=max(0, now - connected) if is_up else 0,
         since=now if changed else _field(before, "since"),
+        key_rotation=look.key_rotation,
         **_of_sa(look, now),
     )
 
@@ -267,6 +280,7 @@ def _not_observed(common: dict[str, Any], before: ConnectionStatus | None) -> Co
         **common,
         status="down",
         observed=False,
+        key_rotation=before.key_rotation if before else "",
         reason="not known: charon could not be asked",
         last_connected=_field(before, "last_connected"),
         last_disconnected=_field(before, "last_disconnected"),

@@ -20,13 +20,18 @@ _WAY_OUT = (
 )
 
 
+def orders_file(directory: Path) -> Path:
+    """Where the orders of an operator are kept; a change of it is a reason for a round."""
+    return directory / "orders.json"
+
+
 class State:
     """Files on two volumes: `directory` is ours alone, `swanctl_file` is read by charon, too."""
 
     def __init__(self, directory: Path, swanctl_file: Path, *, read_only: bool = False) -> None:
         self._key_file = directory / "mark.key"
         self._accepted_file = directory / "accepted.json"
-        self._orders_file = directory / "orders.json"
+        self._orders_file = orders_file(directory)
         self._swanctl_file = swanctl_file
         self._read_only = read_only
         self._key = b""

@@ -1,4 +1,4 @@
-"""ManifestWatch on real directories: whoever changes the file in whatever way, the loop wakes."""
+"""FileWatch on real directories: whoever changes the file in whatever way, the loop wakes."""
 
 import queue
 import threading
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.edges.manifest import ManifestWatch
+from reconciler.edges.file_watch import FileWatch
 
 DEADLINE_S = 5.0
 # Sooner than the look every 2 s can find it.
@@ -37,7 +37,7 @@ def watching(path: Path, then: Callable[[], None] = lambda: None) -> Iterator[Re
         then()
         reasons.put(reason)
 
-    watch = ManifestWatch(path, wake)
+    watch = FileWatch(path, "airports.json changed", wake)
     watch.start()
     try:
         yield reasons
@@ -180,7 +180,7 @@ def test_a_change_in_the_moment_of_waking_is_not_missed(path: Path) -> None:
 
 def test_it_ends_when_it_is_stopped(path: Path) -> None:
     before = {*threading.enumerate()}
-    watch = ManifestWatch(path, lambda reason: None)
+    watch = FileWatch(path, "changed", lambda reason: None)
     watch.start()
     (thread,) = {*threading.enumerate()} - before
     watch.stop()
