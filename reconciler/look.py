@@ -124,6 +124,7 @@ class Look:
 def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = False) -> Look:
     """Read the declaration and charon, and plan. Without a key for the marks there is no plan."""
     observed = observe(world, deep=deep)
+    allow_removals |= world.settings.hold_removals == "no"
     errors: list[str] = []
     decided = _decide(world, memory, observed, errors, allow_removals=allow_removals)
     orders = _orders(world, errors)

@@ -27,6 +27,7 @@ _CALM_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _UNREACHABLE_PAUSE_S = 2.0
 _SETTLING_PAUSE_S = 0.5
+_STANDING_BY = "standing by: another reconciler keeps this hub"
 
 
 def recall(status_file: Path, clock: Clock) -> Memory:
@@ -76,11 +77,18 @@ class Health:
         self._last_turn_s = time.monotonic()
         self._failure = ""
         self._ready = False
+        self._standing_by = False
+
+    def waited(self) -> None:
+        """Note that another reconciler keeps this hub."""
+        self._last_turn_s = time.monotonic()
+        self._standing_by = True
 
     def turned(self, *, complete: bool) -> None:
         """Note that a round ended; `complete`: charon was asked and did answer."""
         self._last_turn_s = time.monotonic()
         self._failure = ""
+        self._standing_by = False
         self._ready = self._ready or complete
 
     def failed(self, error: Exception) -> None:
@@ -94,11 +102,12 @@ class Health:
             return http.plain(False, self._failure)
         if age_s > self._patience_s:
             return http.plain(False, f"no round ended for {age_s:.0f} s")
-        return http.plain(True, "the loop turns")
+        return http.plain(True, _STANDING_BY if self._standing_by else "the loop turns")
 
     def ready(self) -> http.Answer:
         """200 once a complete round with charon was made."""
         text = "a round with charon was made" if self._ready else "no round with charon yet"
+        text = _STANDING_BY if self._standing_by else text
         return http.plain(self._ready, text)
 
 

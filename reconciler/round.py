@@ -13,6 +13,7 @@ from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.status import (
     ConnectionStatus,
     Status,
+    just_came_up,
 )
 from reconciler.core.swanctl import swanctl_text
 from reconciler.errors import StateError, StatusError
@@ -37,7 +38,7 @@ class Report:
 
     Attributes:
         more: actions are left over, so the next round follows at once.
-        settling: an old CHILD_SA waits for its end, so the next round follows soon.
+        settling: an SA has just come up or waits for its end, so the next round follows soon.
 
     """
 
@@ -53,7 +54,17 @@ class Report:
 def run_round(
     world: World, memory: Memory, reasons: Iterable[str], *, allow_removals: bool = False
 ) -> tuple[Memory, Report]:
-    """Make one round. Never raises for what the outside does; bugs propagate."""
+    """Make one round, alone. Never raises for what the outside does; bugs propagate.
+
+    But for StateError, where another process does not let us be alone.
+    """
+    with world.state.alone():
+        return _run_round(world, memory, reasons, allow_removals=allow_removals)
+
+
+def _run_round(
+    world: World, memory: Memory, reasons: Iterable[str], *, allow_removals: bool
+) -> tuple[Memory, Report]:
     began_s = time.monotonic()
     reasons = tuple(sorted(reasons))
     seen = look(
@@ -72,7 +83,8 @@ def run_round(
     took_s = time.monotonic() - began_s
     _log_round(memory, reasons, outcomes, took_s)
     more = len(due) > len(outcomes)
-    soon = isinstance(observed, Observed) and settling(seen.desired, observed)
+    soon = any(map(just_came_up, status.connections.values()))
+    soon |= isinstance(observed, Observed) and settling(seen.desired, observed)
     return memory, Report(status, written, observed, tuple(outcomes), more, soon, took_s)
 
 

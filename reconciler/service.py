@@ -8,11 +8,12 @@ from types import FrameType
 
 from reconciler.edges import http
 from reconciler.edges.file_watch import FileWatch
+from reconciler.edges.lock import Lock
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.state import orders_file
 from reconciler.edges.vici_client import ViciClient
 from reconciler.edges.vici_events import EventListener
-from reconciler.loop import Loop
+from reconciler.loop import Health, Loop
 from reconciler.settings import Settings
 from reconciler.wakes import Wakes
 from reconciler.wiring import real_world
@@ -21,6 +22,7 @@ from reconciler.world import Failures
 log = logging.getLogger(__name__)
 # A charon that hangs must not keep us from ending within 5 s.
 _PATIENCE_AT_STOP_S = 3.0
+_STAND_BY_S = 0.5
 
 
 def serve(settings: Settings) -> int:
@@ -50,7 +52,9 @@ def serve(settings: Settings) -> int:
         watch.start()
     log.info("started", extra={"fields": {"listen": settings.listen}})
     try:
-        loop.run()
+        if _wait_for_the_lead(world.state.lead, loop.health, stopping):
+            metrics.leading.set(1)
+            loop.run()
     finally:
         for watch in watches:
             watch.stop()
@@ -58,6 +62,19 @@ def serve(settings: Settings) -> int:
         server.stop()
     log.info("stopped; tunnels stay up")
     return 1 if dead else 0
+
+
+def _wait_for_the_lead(lead: Lock, health: Health, stopping: threading.Event) -> bool:
+    """Stand by while another reconciler keeps this hub; False: stopped meanwhile."""
+    if lead.take():
+        return True
+    log.warning("standing by", extra={"fields": {"cause": "another reconciler keeps this hub"}})
+    while not stopping.wait(_STAND_BY_S):
+        health.waited()
+        if lead.take():
+            log.warning("taking over", extra={"fields": {"cause": "the other reconciler ended"}})
+            return True
+    return False
 
 
 def _end_when_a_thread_dies(stopping: threading.Event, wakes: Wakes) -> list[str]:

@@ -23,6 +23,7 @@ class Settings:
     listen: str = "127.0.0.1:9580"
     resync_seconds: float = 30.0
     dpd_delay_seconds: int = 20
+    hold_removals: str = "yes"
     log_format: str = "auto"
     log_level: str = "info"
 
@@ -45,6 +46,7 @@ HELP = {
     "listen": "host:port of /metrics, /healthz, /readyz and /status",
     "resync_seconds": "the status is never older than this; 5 to 300",
     "dpd_delay_seconds": "silence after which a site is asked for a sign of life; 10 to 30",
+    "hold_removals": "hold the removal of many tunnels at once until confirmed; yes or no",
     "log_format": "json, text, or auto: text on a terminal",
     "log_level": "debug, info, warning or error",
 }
@@ -80,6 +82,7 @@ def _check(settings: Settings) -> None:
     checks = {
         "RESYNC_SECONDS": (5 <= settings.resync_seconds <= 300, "write 5 to 300"),
         "DPD_DELAY_SECONDS": (10 <= settings.dpd_delay_seconds <= 30, "write 10 to 30"),
+        "HOLD_REMOVALS": (settings.hold_removals in {"yes", "no"}, "write yes or no"),
         "LOG_FORMAT": (settings.log_format in {"json", "text", "auto"}, "write json, text or auto"),
         "LOG_LEVEL": (
             settings.log_level.lower() in {"debug", "info", "warning", "error"},

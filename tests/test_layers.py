@@ -22,7 +22,11 @@ EDGES_MAY_USE_OF_OURS = {
     "reconciler.ports",
 }
 # The wire's translation is pure; commands and events both speak it.
-SHARED_BY = {"vici_client.py": {"vici_codec"}, "vici_events.py": {"vici_codec"}}
+SHARED_BY = {
+    "vici_client.py": {"vici_codec"},
+    "vici_events.py": {"vici_codec"},
+    "state.py": {"lock"},
+}
 
 
 def imports(path: Path) -> set[str]:
@@ -81,7 +85,7 @@ def test_an_edge_imports_no_other_edge_and_nothing_that_decides(path: Path) -> N
     ("module", "importers"),
     [
         ("docker", {"edges/containers.py"}),
-        ("inotify_simple", {"edges/manifest.py"}),
+        ("inotify_simple", {"edges/file_watch.py"}),
         ("prometheus_client", {"edges/metrics.py", "edges/http.py"}),
         ("vici", {"edges/vici_client.py", "edges/vici_events.py", "edges/vici_codec.py"}),
     ],

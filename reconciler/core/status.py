@@ -19,6 +19,8 @@ from reconciler.core.render import Connection
 from reconciler.core.rotation import Stage, stage_of
 
 SCHEMA_VERSION = 1
+# An SA that comes and goes within this time was a failed attempt and never an uptime.
+LASTED_S = 2
 State = Literal["up", "down", "connecting"]
 _Network = TypeVar("_Network", bound=IpNetwork)
 
@@ -258,6 +260,8 @@ def _summarise(
     if look is None:
         return _not_observed(common, before)
     was_up = before is not None and before.status == "up"
+    if look.state == "up" and not was_up and not _lasted(look):
+        look = replace(look, state="connecting", reason="CHILD_SA has just come up")
     is_up = look.state == "up"
     changed = before is None or before.status != look.state
     connected = _connected_since(look, before, now) if is_up else _field(before, "last_connected")
@@ -272,6 +276,15 @@ def _summarise(
         key_rotation=look.key_rotation,
         **_of_sa(look, now),
     )
+
+
+def _lasted(look: _Look) -> bool:
+    return any(child.installed_s >= LASTED_S for child in look.children)
+
+
+def just_came_up(connection: ConnectionStatus) -> bool:
+    """Tell whether it will be called up as soon as it has lasted."""
+    return connection.status == "connecting" and bool(connection.child_state)
 
 
 def _not_observed(common: dict[str, Any], before: ConnectionStatus | None) -> ConnectionStatus:

@@ -103,6 +103,9 @@ class Metrics:
             "Failed writings of the status file.",
             registry=self.registry,
         )
+        self.leading = Gauge(
+            "vpn_leading", "1: keeps this hub; 0: stands by for another.", registry=self.registry
+        )
         info = Gauge("vpn_build_info", "Version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self._start_at_zero()

@@ -1,19 +1,21 @@
 """What must survive us: the key of the marks, the last good declarations, charon's own copy."""
 
-import fcntl
 import json
 import os
 import secrets
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from reconciler.core.orders import Orders
+from reconciler.edges.lock import Lock, alone
 from reconciler.errors import StateError
 from reconciler.files import write_atomically
 
 _KEY_BYTES = 32
+# A round takes 5 s of acting and some seconds of looking at most.
+_PATIENCE_S = 15.0
 _WAY_OUT = (
     "restore it from a backup, or make a new one, with which every site is cut once: "
     "reconciler apply --new-mark-key"
@@ -29,6 +31,7 @@ class State:
     """Files on two volumes: `directory` is ours alone, `swanctl_file` is read by charon, too."""
 
     def __init__(self, directory: Path, swanctl_file: Path, *, read_only: bool = False) -> None:
+        self._directory = directory
         self._key_file = directory / "mark.key"
         self._accepted_file = directory / "accepted.json"
         self._orders_file = orders_file(directory)
@@ -115,22 +118,18 @@ class State:
 
     def change_orders(self, change: Callable[[Orders], Orders]) -> None:
         """Change the orders; one who changes them at the same time waits. Raises StateError."""
-        with self._locked(self._orders_file):
+        with alone(self._orders_file.with_suffix(".lock"), _PATIENCE_S):
             changed = change(self.read_orders())
             self._replace(self._orders_file, changed.model_dump_json(indent=1))
 
-    @contextmanager
-    def _locked(self, path: Path) -> Iterator[None]:
-        lock = path.with_suffix(".lock")
-        try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise StateError(f"{lock}: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    @property
+    def lead(self) -> Lock:
+        """The lock of the one reconciler that keeps this hub; others stand by."""
+        return Lock(self._directory / "lead.lock")
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Return a context in which no other process makes a round. It raises StateError."""
+        return alone(self._directory / "round.lock", _PATIENCE_S)
 
     def write_swanctl(self, text: str) -> None:
         """Write what charon loads at its own start, if it changed. Raises StateError."""

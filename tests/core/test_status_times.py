@@ -117,7 +117,7 @@ def test_a_clock_that_is_set_back_gives_no_negative_uptime() -> None:
     assert told(UP, first, now=NOW - 3600).uptime_seconds == 0
 
 
-@pytest.mark.parametrize("installed_s", [0, 1, 59, 86_400])
+@pytest.mark.parametrize("installed_s", [2, 3, 59, 86_400])
 def test_uptime_and_last_connected_always_agree(installed_s: int) -> None:
     sa = ike(child(installed_s=installed_s))
     looks = [(n * 30, seen(replace(sa, established_s=n))) for n in range(4)]

@@ -1,0 +1,97 @@
+"""Two reconcilers on one hub: one keeps it, the other stands by. Real processes, no charon."""
+
+import socket
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from reconciler.edges.lock import Lock
+from tests.docker import eventually
+
+
+@contextmanager
+def running(directory: Path, name: str) -> Iterator[tuple[subprocess.Popen[bytes], int]]:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    flags = [
+        f"--config-path={directory / 'airports.json'}",
+        f"--status-file={directory / name}",
+        f"--state-dir={directory}",
+        f"--swanctl-file={directory / 'swanctl.conf'}",
+        f"--vici-socket={directory / 'no.vici'}",
+        f"--listen=127.0.0.1:{port}",
+        "--docker-host=",
+    ]
+    with (directory / f"{name}.log").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "reconciler", "run", *flags], stdout=log, stderr=log
+        )
+    try:
+        yield process, port
+    finally:
+        process.kill()
+        process.wait()
+
+
+def asked(port: int, path: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+    except OSError as error:
+        return 0, str(error)
+
+
+def leads(port: int) -> bool:
+    return "vpn_leading 1.0" in asked(port, "/metrics")[1]
+
+
+def test_the_second_stands_by_and_takes_over_when_the_first_is_killed(tmp_path: Path) -> None:
+    with running(tmp_path, "first") as (first, port):
+        eventually(lambda: leads(port), 20, "the first keeps the hub")
+        eventually(lambda: (tmp_path / "first").exists(), 10, "it made a round")
+        with running(tmp_path, "second") as (_, other):
+            eventually(lambda: "standing by" in asked(other, "/healthz")[1], 20, "it stands by")
+            assert asked(other, "/healthz")[0] == 200
+            assert asked(other, "/readyz")[0] == 503
+            assert not leads(other)
+            assert not (tmp_path / "second").exists(), "one that stands by makes no rounds"
+            first.kill()
+            eventually(lambda: leads(other), 10, "the second takes over")
+            eventually(lambda: (tmp_path / "second").exists(), 10, "it makes rounds")
+
+
+def test_one_that_stands_by_ends_at_sigterm_and_writes_nothing(tmp_path: Path) -> None:
+    lead = Lock(tmp_path / "lead.lock")
+    assert lead.take()
+    with running(tmp_path, "second") as (second, port):
+        eventually(lambda: "standing by" in asked(port, "/healthz")[1], 20, "it stands by")
+        second.terminate()
+        assert second.wait(timeout=10) == 0
+    assert not (tmp_path / "second").exists()
+    lead.release()
+
+
+def test_a_lock_is_free_again_when_it_is_released(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first, second = Lock(path), Lock(path)
+    assert first.take()
+    assert not second.take(patience_s=0.1)
+    first.release()
+    assert second.take()
+
+
+@pytest.mark.parametrize("missing", ["folder/lock", "file/lock"])
+def test_a_volume_that_can_hold_no_lock_keeps_nobody_from_anything(
+    tmp_path: Path, missing: str
+) -> None:
+    (tmp_path / "file").write_text("")
+    assert Lock(tmp_path / missing).take()

@@ -1,0 +1,182 @@
+"""Remedies over whole rounds: orders, rotation, renewal, memory."""
+
+import json
+from dataclasses import replace
+
+from reconciler.core.rotation import Answer
+from reconciler.edges.state import State
+from tests.builders import vpn
+from tests.worlds import Bench
+
+NEXT = "the-key-that-is-to-come-0001"
+
+
+def order(bench: Bench, name: str = "kspb_vpn", **wishes: int | bool) -> None:
+    state = State(bench.settings.state_dir, bench.settings.swanctl_file)
+    state.change_orders(lambda orders: orders.changed(name, **wishes))
+
+
+def kinds(bench: Bench) -> list[str]:
+    return [request.split()[0] for request in bench.requests()]
+
+
+def test_a_paused_connection_is_left_alone_and_told_and_then_brought_in_line(
+    three_up: Bench,
+) -> None:
+    now = three_up.clock.now()
+    order(three_up, paused_since=now, paused_until=now + 60)
+    three_up.declare(kspb=vpn(1, lifetime=7200), kczk=vpn(2, lifetime=7200), s51=vpn(3))
+    three_up.rounds(2)
+    assert all("kczk" in request for request in three_up.requests() if "load" in request)
+    assert (three_up.connection().paused, three_up.connection().paused_until) == (True, now + 60)
+    three_up.age(60)
+    three_up.round()
+    assert "load_connection" in kinds(three_up)
+    assert not three_up.connection().paused
+
+
+def test_a_wish_to_retry_ends_the_wait(bench: Bench) -> None:
+    bench.declare(kspb=vpn(remote_address="198.51.100.7"))
+    bench.ike.refuses_redial = {"kspb_vpn"}
+    for _ in range(30):
+        bench.round()
+        bench.age(5)
+    bench.requests()
+    assert bench.connection().next_attempt > bench.clock.now()
+    bench.round()
+    assert kinds(bench) == []
+    order(bench, retried_at=bench.clock.now())
+    bench.round()
+    assert kinds(bench) == ["start_child"]
+
+
+def test_back_off_survives_a_restart_of_the_reconciler(bench: Bench) -> None:
+    bench.declare(kspb=vpn(remote_address="198.51.100.7"))
+    bench.ike.refuses_redial = {"kspb_vpn"}
+    for _ in range(60):
+        bench.round()
+        bench.age(5)
+    [before] = bench.connection().attempts
+    bench.restart_reconciler()
+    bench.requests()
+    bench.round()
+    [after] = bench.connection().attempts
+    assert after == before
+    assert kinds(bench) == []
+    assert bench.connection().next_attempt == before.next_attempt
+
+
+def test_a_damaged_status_file_is_told_once_and_memory_begins_anew(three_up: Bench) -> None:
+    three_up.settings.status_file.write_text("{")
+    three_up.restart_reconciler()
+    report = three_up.round()
+    [error] = report.status.reconciler.errors
+    assert error.startswith("times and back-off of earlier are forgotten")
+    assert three_up.connection().status == "up"
+    assert three_up.round().status.reconciler.errors == ()
+
+
+def test_what_was_established_before_rekey_after_is_renewed_once(three_up: Bench) -> None:
+    ids = {sa.name: sa.unique_id for sa in three_up.ike.sas}
+    at = three_up.clock.now()
+    three_up.declare(kspb=vpn(1, rekey_after=at), kczk=vpn(2), s51=vpn(3))
+    for _ in range(4):
+        three_up.round()
+        three_up.age(10)
+    assert kinds(three_up) == ["rekey_ike", "rekey_child"]
+    changed = {sa.name for sa in three_up.ike.sas if sa.unique_id != ids[sa.name]}
+    assert changed == {"kspb_vpn"}
+    assert three_up.connection().status == "up"
+    assert three_up.connection().ike_established_at >= at
+
+
+def test_a_rekey_that_does_not_come_about_is_repeated_with_back_off(three_up: Bench) -> None:
+    three_up.ike.rekey_ike = lambda unique_id: three_up.ike.requests.append("rekey")  # type: ignore[method-assign]
+    order(three_up, rekey_after=three_up.clock.now())
+    for _ in range(60):
+        three_up.round()
+        three_up.age(1)
+    assert kinds(three_up) == ["rekey"] * 4  # after 0, 5, 15 and 35 s
+    assert three_up.connection().status == "up"
+
+
+def test_a_rotation_goes_from_the_old_key_over_a_refusal_to_the_new_one(three_up: Bench) -> None:
+    three_up.declare(kspb=vpn(1, next_psk=NEXT), kczk=vpn(2), s51=vpn(3))
+    three_up.rounds(2)
+    assert kinds(three_up) == ["load_connection", *["load_secret"] * 2, "unload_secret"]
+    assert three_up.connection().key_rotation == "old"
+    # The site switches: its tunnel goes, and the hub's proof is refused.
+    three_up.age(10)
+    three_up.ike.sas = [sa for sa in three_up.ike.sas if sa.name != "kspb_vpn"]
+    refused = {"kspb_vpn": three_up.clock.monotonic_s()}
+    three_up.memory = replace(three_up.memory, refused_s=refused)
+    three_up.round()
+    assert three_up.connection().key_rotation == "switching"
+    assert last_loaded_key(three_up) == NEXT
+    three_up.ike.dial_in("kspb_vpn")
+    three_up.round()
+    assert three_up.connection().key_rotation == "new"
+    three_up.requests()
+    ids = [sa.unique_id for sa in three_up.ike.sas]
+    three_up.declare(kspb=vpn(1, psk=NEXT), kczk=vpn(2), s51=vpn(3))
+    three_up.rounds(3)
+    assert [sa.unique_id for sa in three_up.ike.sas] == ids, "nobody is cut by the end of it"
+    assert three_up.connection().key_rotation == ""
+    assert len(three_up.ike.secrets) == 3
+
+
+def test_the_choice_of_the_key_survives_a_restart_of_everything(three_up: Bench) -> None:
+    three_up.declare(kspb=vpn(1, next_psk=NEXT), kczk=vpn(2), s51=vpn(3))
+    three_up.round()
+    three_up.age(10)
+    refused = {"kspb_vpn": three_up.clock.monotonic_s()}
+    three_up.memory = replace(three_up.memory, refused_s=refused)
+    three_up.round()
+    assert last_loaded_key(three_up) == NEXT
+    three_up.ike.restart(three_up.clock.now())
+    three_up.restart_reconciler()
+    three_up.round()
+    assert last_loaded_key(three_up) == NEXT
+    assert isinstance(three_up.memory.answers["kspb_vpn"], Answer)
+
+
+def last_loaded_key(bench: Bench) -> str:
+    return [key for owner, key in bench.ike.secrets.values() if owner == "kspb.remote"][-1].decode()
+
+
+def test_a_tunnel_that_has_just_come_up_is_not_called_up_yet(bench: Bench) -> None:
+    bench.declare(kspb=vpn())
+    bench.round()
+    bench.ike.dial_in("kspb_vpn", established_s=1)
+    assert bench.round().settling
+    assert (bench.connection().status, bench.connection().last_connected) == ("connecting", 0)
+    bench.ike.sas = []
+    bench.round()
+    assert (bench.connection().status, bench.connection().last_disconnected) == ("down", 0)
+    bench.ike.dial_in("kspb_vpn", established_s=2)
+    assert not bench.round().settling
+    assert bench.connection().status == "up"
+
+
+def test_a_tunnel_that_was_up_stays_up_over_a_rekey(three_up: Bench) -> None:
+    three_up.ike.rekey_child(three_up.ike.sas[0].children[0].unique_id)
+    three_up.round()
+    assert three_up.connection("kspb_vpn").status == "up"
+
+
+def test_with_hold_removals_off_a_mass_removal_is_carried_out(three_up: Bench) -> None:
+    three_up.declare()
+    three_up.round()
+    assert len(three_up.ike.connections) == 3
+    three_up.settings = replace(three_up.settings, hold_removals="no")
+    three_up.round()
+    assert three_up.ike.connections == {}
+
+
+def test_damaged_orders_are_told_and_everything_else_goes_on(three_up: Bench) -> None:
+    path = three_up.settings.state_dir / "orders.json"
+    path.write_text(json.dumps({"connections": 3}))
+    three_up.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3), kxyz=vpn(4))
+    report = three_up.round()
+    assert "orders.json: can't be read" in report.status.reconciler.errors[0]
+    assert "kxyz_vpn" in three_up.ike.connections
