@@ -6,8 +6,9 @@ import time
 from pathlib import Path
 
 from reconciler.core.backoff import delay_s
+from reconciler.core.history import History, Record
 from reconciler.core.observed import Unobserved
-from reconciler.core.status import Status
+from reconciler.core.status import ConnectionStatus, Status
 from reconciler.edges import http
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.status_file import read_status
@@ -29,7 +30,7 @@ _SETTLING_PAUSE_S = 0.5
 
 
 def recall(status_file: Path, clock: Clock) -> Memory:
-    """Take times of transitions over from the last status file, if there is a usable one."""
+    """Take over times of transitions, and what failed, from the last status file."""
     try:
         status = read_status(status_file)
     except StatusError as error:
@@ -37,9 +38,16 @@ def recall(status_file: Path, clock: Clock) -> Memory:
         return Memory()
     return Memory(
         previous=status.connections,
+        record=Record(
+            {name: _history(one) for name, one in status.connections.items()}, status.strangers
+        ),
         looked_s=clock.monotonic_s() - max(0, clock.now() - status.timestamp),
         last_valid=status.configuration.last_valid,
     )
+
+
+def _history(before: ConnectionStatus) -> History:
+    return History(before.last_failure, before.failures, before.last_error)
 
 
 class Health:

@@ -36,6 +36,7 @@ def make_status(
             seen.desired, seen.decision, observed, memory.previous, _hints(world, memory, now), now
         ),
         daemon=_daemon_status(observed),
+        strangers=memory.record.strangers,
         container=world.observe_container(),
         configuration=_configuration_status(world, seen.decision, memory, now),
         reconciler=LoopStatus(
@@ -50,12 +51,12 @@ def make_status(
 
 def _hints(world: World, memory: Memory, now: int) -> dict[str, Hints]:
     elapsed_s = world.clock.monotonic_s()
-    names = memory.failures.keys() | memory.attempts.keys()
+    names = memory.record.histories.keys() | memory.attempts.keys()
     hints = {}
     for name in names:
         attempts = memory.attempts.get(name)
         due = now + max(0, round(attempts.next_s - elapsed_s)) if attempts else 0
-        hints[name] = Hints(memory.failures.get(name, ""), due)
+        hints[name] = Hints(memory.record.of(name), due)
     return hints
 
 

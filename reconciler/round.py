@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.act import act
-from reconciler.core.actions import Action, Outcome, StartChild
+from reconciler.core.actions import Action, EndIke, Outcome, StartChild
 from reconciler.core.backoff import after_attempt, hold_back
 from reconciler.core.diff import settling
+from reconciler.core.history import Now, Record, record
 from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.reasons import Failure
 from reconciler.core.status import (
     ConnectionStatus,
     Status,
@@ -59,6 +61,7 @@ def run_round(
     seen = look(
         world, memory, deep=not set(reasons) <= SHALLOW_REASONS, allow_removals=allow_removals
     )
+    failures = world.take_failures()
     unwritten = _remember(world, memory, seen)
     errors = [*seen.errors, *unwritten]
     memory = replace(memory, decided=seen.decided)
@@ -66,6 +69,7 @@ def run_round(
     outcomes = _carry_out(world, due)
     observed = observe(world, deep=False) if outcomes else seen.observed
     memory = _after(world, memory, seen, outcomes, observed)
+    memory = replace(memory, record=_recorded(world, memory, seen, failures, outcomes))
     status = make_status(world, memory, seen, observed, reasons, outcomes, errors)
     status, written = _write_status(world, status)
     memory = _told(world, memory, status, observed)
@@ -115,7 +119,7 @@ def _after(
     outcomes: Iterable[Outcome],
     observed: Observed | Unobserved,
 ) -> Memory:
-    """Carry attempts and failures on; whatever is no longer declared or needed is forgotten."""
+    """Carry attempts on; whatever is no longer declared or needed is forgotten."""
     wanted = {action.name for action in seen.planned if isinstance(action, StartChild)}
     carried = _carried(observed) - wanted
     attempts = {
@@ -131,15 +135,32 @@ def _after(
                 world.clock.monotonic_s(),
                 world.jitter(),
             )
-    failures = {**memory.failures, **world.take_failures()}
-    for outcome in outcomes:
-        if outcome.error is not None:
-            failures[outcome.action.name] = outcome.error
-    failures = {name: words for name, words in failures.items() if name in seen.desired}
     previous = memory.previous
     if _restarted(world, memory, observed):
         previous = _all_down(previous, world.clock.now())
-    return replace(memory, attempts=attempts, failures=failures, previous=previous)
+    return replace(memory, attempts=attempts, previous=previous)
+
+
+def _recorded(
+    world: World,
+    memory: Memory,
+    seen: Look,
+    failures: Iterable[Failure],
+    outcomes: Iterable[Outcome],
+) -> Record:
+    """Add what failed, whether charon told of it or refused it to us."""
+    now = Now(world.clock.now(), world.clock.monotonic_s())
+    made = memory.record.restrict(seen.desired)
+    made = record(made, failures, seen.desired, memory.previous, now)
+    for outcome in outcomes:
+        action = outcome.action
+        if action.name not in seen.desired:
+            continue
+        if outcome.error is not None:
+            made = made.refused(action.name, outcome.error)
+        elif isinstance(action, EndIke) and not action.carried:
+            made = made.closed_by_hub(action.name, action.cause, now.unix)
+    return made
 
 
 def _carried(observed: Observed | Unobserved) -> set[str]:
@@ -178,9 +199,9 @@ def _told(world: World, memory: Memory, status: Status, observed: Observed | Uno
     if isinstance(observed, Unobserved):
         return memory
     seen = status.connections
-    failures = {n: words for n, words in memory.failures.items() if seen[n].status != "up"}
+    made = memory.record.recovered(name for name, one in seen.items() if one.status == "up")
     looked_s = world.clock.monotonic_s()
-    return replace(memory, previous=seen, looked_s=looked_s, failures=failures)
+    return replace(memory, previous=seen, looked_s=looked_s, record=made)
 
 
 def _write_status(world: World, status: Status) -> tuple[Status, bool]:

@@ -15,7 +15,7 @@ from reconciler.loop import Loop
 from reconciler.settings import Settings
 from reconciler.wakes import Wakes
 from reconciler.wiring import real_world
-from reconciler.world import Failures
+from reconciler.world import Evidence
 
 log = logging.getLogger(__name__)
 # A charon that hangs must not keep us from ending within 5 s.
@@ -24,8 +24,8 @@ _PATIENCE_AT_STOP_S = 3.0
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Tunnels stay up. Raises OSError if the port is taken."""
-    wakes, failures, metrics, stopping = Wakes(), Failures(), Metrics(), threading.Event()
-    world = replace(real_world(settings, failures), stopping=stopping.is_set)
+    wakes, evidence, metrics, stopping = Wakes(), Evidence(), Metrics(), threading.Event()
+    world = replace(real_world(settings, evidence), stopping=stopping.is_set)
     loop = Loop(world, wakes, metrics, stopping)
     server = http.HttpServer(
         settings.listen_address,
@@ -37,7 +37,7 @@ def serve(settings: Settings) -> int:
         },
     )
     watch = ManifestWatch(settings.config_path, wakes.wake)
-    events = EventListener(str(settings.vici_socket), wakes.wake, failures.note)
+    events = EventListener(str(settings.vici_socket), wakes.wake, evidence.note)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)
     for part in (server, watch, events):

@@ -22,7 +22,11 @@ EDGES_MAY_USE_OF_OURS = {
     "reconciler.ports",
 }
 # The wire's translation is pure; commands and events both speak it.
-SHARED_BY = {"vici_client.py": {"vici_codec"}, "vici_events.py": {"vici_codec"}}
+SHARED_BY = {
+    "vici_client.py": {"vici_codec"},
+    "vici_attempts.py": {"vici_codec"},
+    "vici_events.py": {"vici_attempts", "vici_codec"},
+}
 
 
 def imports(path: Path) -> set[str]:

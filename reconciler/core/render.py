@@ -15,7 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from reconciler.core.crypto import hub_proposals
+from reconciler.core.crypto import Suite, hub_proposals
 from reconciler.core.model import IpAddress, IpNetwork, Site
 
 _PART_DIGITS = 8
@@ -77,7 +77,10 @@ class Connection:
     airport_id: str
     remote_id: str
     remote_subnets: tuple[IpNetwork, ...]
+    local_subnets: tuple[IpNetwork, ...]
     remote_address: IpAddress | None
+    hub_id: str
+    suite: Suite
     mark: Mark
     settings: Message = field(repr=False)
     psk: bytes = field(repr=False)
@@ -134,7 +137,10 @@ def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...]) -> Connection:
         airport_id=site.airport_id,
         remote_id=site.remote_id,
         remote_subnets=site.remote_subnets,
+        local_subnets=site.local_subnets,
         remote_address=site.remote_address,
+        hub_id=hub.hub_id,
+        suite=site.suite,
         mark=mark,
         settings={**later, **who, "children": children},
         psk=psk,
