@@ -14,6 +14,7 @@ from reconciler.core.check import (
     unreadable,
 )
 from reconciler.core.diff import diff
+from reconciler.core.history import Record
 from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Orders
@@ -65,7 +66,7 @@ class Memory:
 
     Attributes:
         previous: the last statuses that were really observed, by connection name.
-        failures: charon's own words about the last failed attempt, by connection name.
+        record: what failed, by connection name, and who knocked that is not declared.
         looked_s: when charon was last seen, on the monotonic clock; None: never.
         last_valid: when airports.json last had no error, unix seconds.
         decided: the last decision.
@@ -79,7 +80,7 @@ class Memory:
     previous: Mapping[str, ConnectionStatus] = field(default_factory=dict)
     looked_s: float | None = None
     attempts: Mapping[Key, Attempts] = field(default_factory=dict)
-    failures: Mapping[str, str] = field(default_factory=dict)
+    record: Record = field(default_factory=Record)
     last_valid: int = 0
     decided: Decided | None = None
     answers: Mapping[str, Answer] = field(default_factory=dict)

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 from reconciler.core.backoff import LONGEST_S, Attempts, Key, delay_s
+from reconciler.core.history import History, Record
 from reconciler.core.observed import Unobserved
 from reconciler.core.rotation import Answer
-from reconciler.core.status import Status
+from reconciler.core.status import ConnectionStatus, Status
 from reconciler.edges import http
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.status_file import read_status
@@ -42,6 +43,9 @@ def recall(status_file: Path, clock: Clock) -> Memory:
     age_s = max(0, clock.now() - status.timestamp)
     return Memory(
         previous=status.connections,
+        record=Record(
+            {name: _history(one) for name, one in status.connections.items()}, status.strangers
+        ),
         looked_s=clock.monotonic_s() - age_s,
         last_valid=status.configuration.last_valid,
         attempts=_attempts(status, clock, age_s),
@@ -51,6 +55,10 @@ def recall(status_file: Path, clock: Clock) -> Memory:
             if connection.answered_mark
         },
     )
+
+
+def _history(before: ConnectionStatus) -> History:
+    return History(before.last_failure, before.failures, before.last_error)
 
 
 def _attempts(status: Status, clock: Clock, age_s: int) -> dict[Key, Attempts]:

@@ -6,6 +6,7 @@ from reconciler import __version__
 from reconciler.core.actions import Outcome, goal_of
 from reconciler.core.backoff import Attempts
 from reconciler.core.check import Decision
+from reconciler.core.history import History
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Order
 from reconciler.core.render import Connection
@@ -45,6 +46,7 @@ def make_status(
             now,
         ),
         daemon=_daemon_status(observed),
+        strangers=memory.record.strangers,
         container=world.observe_container(),
         configuration=_configuration_status(world, seen.decision, memory, now),
         reconciler=LoopStatus(
@@ -70,7 +72,7 @@ def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hint
             attempts.get(name, []),
             wanted.get(name, set()),
             seen.orders.of(name),
-            memory.failures.get(name, ""),
+            memory.record.of(name),
             now,
         )
         for name, connection in seen.desired.items()
@@ -82,11 +84,11 @@ def _hint(
     attempts: list[AttemptStatus],
     wanted: set[str],
     order: Order,
-    words: str,
+    history: History,
     now: int,
 ) -> Hints:
     return Hints(
-        last_error=words,
+        history=history,
         next_attempt=min((a.next_attempt for a in attempts if a.goal in wanted), default=0),
         attempts=tuple(attempts),
         paused=order.is_paused(now),

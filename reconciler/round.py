@@ -6,10 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.act import act
-from reconciler.core.actions import Action, Outcome
+from reconciler.core.actions import Action, EndIke, Outcome
 from reconciler.core.backoff import after_round, hold_back
 from reconciler.core.diff import settling
+from reconciler.core.history import Now, Record, record
 from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.reasons import HUB_REFUSED, Failure
 from reconciler.core.status import (
     ConnectionStatus,
     Status,
@@ -67,6 +69,8 @@ def _run_round(
 ) -> tuple[Memory, Report]:
     began_s = time.monotonic()
     reasons = tuple(sorted(reasons))
+    failures = world.take_failures()
+    memory = replace(memory, refused_s={**memory.refused_s, **_refusals(failures)})
     seen = look(
         world, memory, deep=not set(reasons) <= SHALLOW_REASONS, allow_removals=allow_removals
     )
@@ -77,6 +81,7 @@ def _run_round(
     outcomes = _carry_out(world, due)
     observed = observe(world, deep=False) if outcomes else seen.observed
     memory = _after(world, memory, seen, outcomes, observed)
+    memory = replace(memory, record=_recorded(world, memory, seen, failures, outcomes))
     status = make_status(world, memory, seen, observed, reasons, outcomes, errors)
     status, written = _write_status(world, status)
     memory = _told(world, memory, status, observed)
@@ -127,7 +132,7 @@ def _after(
     outcomes: list[Outcome],
     observed: Observed | Unobserved,
 ) -> Memory:
-    """Carry attempts and failures on; whatever is no longer declared or needed is forgotten."""
+    """Carry attempts on; whatever is no longer declared or needed is forgotten."""
     clock = world.clock
     attempts = after_round(
         seen.attempts,
@@ -138,15 +143,41 @@ def _after(
         clock.now(),
         world.jitter,
     )
-    failures = {**memory.failures, **world.take_failures()}
-    for outcome in outcomes:
-        if outcome.error is not None:
-            failures[outcome.action.name] = outcome.error
-    failures = {name: words for name, words in failures.items() if name in seen.desired}
     previous = memory.previous
     if _restarted(world, memory, observed):
         previous = _all_down(previous, world.clock.now())
-    return replace(memory, attempts=attempts, failures=failures, previous=previous)
+    return replace(memory, attempts=attempts, previous=previous)
+
+
+def _refusals(failures: Iterable[Failure]) -> dict[str, float]:
+    """Tell when a site last had no use for the key with which the hub answered."""
+    return {
+        failure.connection: failure.at_s
+        for failure in failures
+        if failure.connection and failure.code in HUB_REFUSED
+    }
+
+
+def _recorded(
+    world: World,
+    memory: Memory,
+    seen: Look,
+    failures: Iterable[Failure],
+    outcomes: Iterable[Outcome],
+) -> Record:
+    """Add what failed, whether charon told of it or refused it to us."""
+    now = Now(world.clock.now(), world.clock.monotonic_s())
+    made = memory.record.restrict(seen.desired)
+    made = record(made, failures, seen.desired, memory.previous, now)
+    for outcome in outcomes:
+        action = outcome.action
+        if action.name not in seen.desired:
+            continue
+        if outcome.error is not None:
+            made = made.refused(action.name, outcome.error)
+        elif isinstance(action, EndIke) and not action.carried:
+            made = made.closed_by_hub(action.name, action.cause, now.unix)
+    return made
 
 
 def _restarted(world: World, memory: Memory, observed: Observed | Unobserved) -> bool:
@@ -178,9 +209,9 @@ def _told(world: World, memory: Memory, status: Status, observed: Observed | Uno
     if isinstance(observed, Unobserved):
         return memory
     seen = status.connections
-    failures = {n: words for n, words in memory.failures.items() if seen[n].status != "up"}
+    made = memory.record.recovered(name for name, one in seen.items() if one.status == "up")
     looked_s = world.clock.monotonic_s()
-    return replace(memory, previous=seen, looked_s=looked_s, failures=failures)
+    return replace(memory, previous=seen, looked_s=looked_s, record=made)
 
 
 def _write_status(world: World, status: Status) -> tuple[Status, bool]:

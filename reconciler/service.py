@@ -17,7 +17,7 @@ from reconciler.loop import Health, Loop
 from reconciler.settings import Settings
 from reconciler.wakes import Wakes
 from reconciler.wiring import real_world
-from reconciler.world import Failures
+from reconciler.world import Evidence
 
 log = logging.getLogger(__name__)
 # A charon that hangs must not keep us from ending within 5 s.
@@ -27,8 +27,8 @@ _STAND_BY_S = 0.5
 
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Tunnels stay up. Raises OSError if the port is taken."""
-    wakes, failures, metrics, stopping = Wakes(), Failures(), Metrics(), threading.Event()
-    world = replace(real_world(settings, failures), stopping=stopping.is_set)
+    wakes, evidence, metrics, stopping = Wakes(), Evidence(), Metrics(), threading.Event()
+    world = replace(real_world(settings, evidence), stopping=stopping.is_set)
     loop = Loop(world, wakes, metrics, stopping)
     server = http.HttpServer(
         settings.listen_address,
@@ -43,7 +43,7 @@ def serve(settings: Settings) -> int:
         FileWatch(settings.config_path, "airports.json changed", wakes.wake),
         FileWatch(orders_file(settings.state_dir), "orders changed", wakes.wake),
     ]
-    events = EventListener(str(settings.vici_socket), wakes.wake, failures.note)
+    events = EventListener(str(settings.vici_socket), wakes.wake, evidence.note)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)
     server.start()

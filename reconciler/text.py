@@ -6,7 +6,11 @@ from reconciler.core.actions import Action, impact
 from reconciler.core.status import ConnectionStatus, Status
 
 _COLOURS = {"up": "32", "down": "31", "connecting": "33"}
-_HEADINGS = ("AIRPORT", "CONNECTION", "STATUS", "FOR", "PEER", "RECEIVED", "SENT", "REASON")
+_HEADINGS = (
+    *("AIRPORT", "CONNECTION", "STATUS", "FOR", "PEER", "RECEIVED", "SENT"),
+    *("MUST ACT", "REASON"),
+)
+_MOST_STRANGERS = 10
 _SIGNS = {"Load": "+", "Remove": "-", "DropSecret": "-"}
 
 
@@ -27,11 +31,13 @@ def _by_name(status: Status) -> Iterable[ConnectionStatus]:
 
 def _row(connection: ConnectionStatus, now: int) -> tuple[str, ...]:
     peer = f"{connection.remote_address}:{connection.remote_port}"
-    reason = "; ".join(filter(None, (connection.reason, connection.last_error)))
-    if connection.last_good:
-        reason = "; ".join(filter(None, (reason, "last good declaration, the new one is faulty")))
-    if connection.removal_held:
-        reason = "; ".join(filter(None, (reason, "removal held")))
+    remarks = [
+        connection.reason,
+        connection.last_error,
+        *(f"degraded: {one.text}" for one in connection.degraded_reasons),
+        "last good declaration, the new one is faulty" if connection.last_good else "",
+        "removal held" if connection.removal_held else "",
+    ]
     return (
         connection.airport_id,
         connection.connection_name,
@@ -40,7 +46,8 @@ def _row(connection: ConnectionStatus, now: int) -> tuple[str, ...]:
         peer if connection.remote_address else "-",
         size(connection.received_bytes),
         size(connection.sent_bytes),
-        reason or "-",
+        connection.who_must_act or "-",
+        "; ".join(filter(None, remarks)) or "-",
     )
 
 
@@ -53,6 +60,7 @@ def _remarks(status: Status, now: int) -> Iterable[str]:
         yield f"charon {daemon.version}, {daemon.data_plane} data plane, {daemon.ike_sas} IKE_SAs"
     else:
         yield f"charon can't be asked: {daemon.error}"
+    yield from _strangers(status, now)
     for fault in configuration.faults:
         yield f"{fault.severity}: {fault.path}: {fault.message}"
     if configuration.removals_held:
@@ -60,6 +68,17 @@ def _remarks(status: Status, now: int) -> Iterable[str]:
         yield f"held: removal of {names}; confirm with: reconciler apply --allow-removals"
     for error in status.reconciler.errors:
         yield f"error: {error}"
+
+
+def _strangers(status: Status, now: int) -> Iterable[str]:
+    latest = status.strangers[::-1]
+    for one in latest[:_MOST_STRANGERS]:
+        claims = f" calls itself {one.claimed_id!r}" if one.claimed_id else ""
+        times = f"{one.count} time{'s' if one.count > 1 else ''}"
+        ago = duration(max(0, now - one.last_seen))
+        yield f"stranger: {one.remote_address}{claims}: {one.code}, {times}, last {ago} ago"
+    if len(latest) > _MOST_STRANGERS:
+        yield f"and {len(latest) - _MOST_STRANGERS} more strangers; see reconciler status --json"
 
 
 def plan_text(actions: Sequence[Action], notes: Iterable[str] = ()) -> str:

@@ -11,11 +11,11 @@ from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
 from reconciler.edges.vici_client import ViciClient
 from reconciler.settings import Settings
-from reconciler.world import Failures, World
+from reconciler.world import Evidence, World
 
 
 def real_world(
-    settings: Settings, failures: Failures | None = None, *, read_only: bool = False
+    settings: Settings, evidence: Evidence | None = None, *, read_only: bool = False
 ) -> World:
     """Return the ports of a round, all real. `read_only`: not even a key for the marks is made."""
     containers = Containers(settings.docker_host, settings.charon_container)
@@ -28,7 +28,7 @@ def real_world(
         read_hub_networks=read_hub_networks,
         observe_container=containers.observe,
         mount_faults=lambda: mount_faults(settings.config_path),
-        take_failures=failures.take if failures else dict,
+        take_failures=evidence.take if evidence else tuple,
     )
 
 

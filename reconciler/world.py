@@ -3,11 +3,13 @@
 import random
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.check import Fault
 from reconciler.core.model import IpNetwork
+from reconciler.core.reasons import Failure
 from reconciler.core.status import ContainerStatus, Status
 from reconciler.edges.state import State
 from reconciler.ports import Ike
@@ -26,23 +28,30 @@ class Clock:
         return time.monotonic()
 
 
-class Failures:
-    """What charon last said about failed attempts, by connection; filled by the event thread."""
+class Evidence:
+    """Failures that charon told of; filled by the event thread, emptied by the rounds.
+
+    Bounded, and strangers have a place of their own: a flood of them pushes out nothing else.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._words: dict[str, str] = {}
+        self._of_connections: deque[Failure] = deque(maxlen=1000)
+        self._of_strangers: deque[Failure] = deque(maxlen=200)
 
-    def note(self, name: str, words: str) -> None:
-        """Keep the last words about one connection."""
+    def note(self, failure: Failure) -> None:
+        """Keep one failure."""
         with self._lock:
-            self._words[name] = words
+            where = self._of_connections if failure.connection else self._of_strangers
+            where.append(failure)
 
-    def take(self) -> dict[str, str]:
-        """Hand over what was noted since the last call."""
+    def take(self) -> tuple[Failure, ...]:
+        """Hand over what was noted since the last call, in order of time."""
         with self._lock:
-            words, self._words = self._words, {}
-        return words
+            taken = [*self._of_connections, *self._of_strangers]
+            self._of_connections.clear()
+            self._of_strangers.clear()
+        return tuple(sorted(taken, key=lambda failure: failure.at_s))
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +66,7 @@ class World:
     read_hub_networks: Callable[[], Mapping[str, IpNetwork]] = dict
     observe_container: Callable[[], ContainerStatus | None] = lambda: None
     mount_faults: Callable[[], tuple[Fault, ...]] = tuple
-    take_failures: Callable[[], Mapping[str, str]] = dict
+    take_failures: Callable[[], tuple[Failure, ...]] = tuple
     stopping: Callable[[], bool] = lambda: False
     jitter: Callable[[], float] = random.random
     clock: Clock = field(default_factory=Clock)

@@ -24,7 +24,8 @@ EDGES_MAY_USE_OF_OURS = {
 # The wire's translation is pure; commands and events both speak it.
 SHARED_BY = {
     "vici_client.py": {"vici_codec"},
-    "vici_events.py": {"vici_codec"},
+    "vici_attempts.py": {"vici_codec"},
+    "vici_events.py": {"vici_attempts", "vici_codec"},
     "state.py": {"lock"},
 }
 

@@ -15,7 +15,7 @@ from reconciler.look import Memory
 from reconciler.loop import recall
 from reconciler.round import Report, run_round
 from reconciler.settings import Settings
-from reconciler.world import Clock, Failures, World
+from reconciler.world import Clock, Evidence, World
 from tests.builders import document
 from tests.fake_ike import FakeIke
 
@@ -42,7 +42,7 @@ class Bench:
     ike: FakeIke = field(default_factory=FakeIke)
     clock: FakeClock = field(default_factory=FakeClock)
     memory: Memory = field(default_factory=Memory)
-    failures: Failures = field(default_factory=Failures)
+    evidence: Evidence = field(default_factory=Evidence)
     hub_networks: Mapping[str, IpNetwork] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class Bench:
             read_document=lambda: read_document(self.settings.config_path),
             write_status=lambda status: write_status(self.settings.status_file, status),
             read_hub_networks=lambda: self.hub_networks,
-            take_failures=self.failures.take,
+            take_failures=self.evidence.take,
             jitter=lambda: 0.5,
             clock=self.clock,
         )

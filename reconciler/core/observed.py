@@ -11,6 +11,17 @@ LIVE_IKE_STATES = frozenset({"ESTABLISHED", "REKEYING", "REKEYED"})
 
 
 @dataclass(frozen=True, slots=True)
+class Algorithms:
+    """What was negotiated, in charon's words; empty or 0: not told."""
+
+    encryption: str = ""
+    key_bits: int = 0
+    integrity: str = ""
+    prf: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ChildSa:
     """One CHILD_SA. Counters are those of this SA alone and begin anew at a rekey."""
 
@@ -25,6 +36,8 @@ class ChildSa:
     sent_packets: int = 0
     installed_s: int = 0
     spi_in: str = ""
+    algorithms: Algorithms = Algorithms()
+    udp_encapsulated: bool = True
 
     @property
     def carrying(self) -> bool:
@@ -34,9 +47,14 @@ class ChildSa:
 
 @dataclass(frozen=True, slots=True)
 class IkeSa:
-    """One IKE_SA with its children. `established_s`: seconds since it was established.
+    """One IKE_SA with its children.
 
-    `tasks_active`, `tasks_queued`: our exchanges that are under way or wait, in charon's words.
+    Attributes:
+        established_s: seconds since it was established.
+        nat_seen: charon found NAT on the way, or was told to act as if.
+        tasks_active: what charon and the peer are at, such as CHILD_CREATE.
+        tasks_queued: what comes after that.
+
     """
 
     name: str
@@ -48,6 +66,8 @@ class IkeSa:
     initiator: bool = False
     established_s: int = 0
     children: tuple[ChildSa, ...] = ()
+    algorithms: Algorithms = Algorithms()
+    nat_seen: bool = False
     tasks_active: tuple[str, ...] = ()
     tasks_queued: tuple[str, ...] = ()
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from reconciler.core.crypto import hub_proposals
+from reconciler.core.crypto import Suite, hub_proposals
 from reconciler.core.model import IpAddress, IpNetwork, Site
 
 _PART_DIGITS = 8
@@ -89,7 +89,10 @@ class Connection:
     airport_id: str
     remote_id: str
     remote_subnets: tuple[IpNetwork, ...]
+    local_subnets: tuple[IpNetwork, ...]
     remote_address: IpAddress | None
+    hub_id: str
+    suite: Suite
     mark: Mark
     settings: Message = field(repr=False)
     psk: bytes = field(repr=False)
@@ -193,7 +196,10 @@ def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...], *, with_next: 
         airport_id=site.airport_id,
         remote_id=site.remote_id,
         remote_subnets=site.remote_subnets,
+        local_subnets=site.local_subnets,
         remote_address=site.remote_address,
+        hub_id=hub.hub_id,
+        suite=site.suite,
         mark=mark,
         settings={**later, **who, "children": children},
         psk=psk.get_secret_value().encode(),

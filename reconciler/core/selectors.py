@@ -7,6 +7,7 @@ silently reach the newest one; so the second claim is refused.
 from bisect import bisect_left, insort
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import collapse_addresses
 
 from reconciler.core.model import IpNetwork, Site
 
@@ -72,3 +73,15 @@ def overlaps(site: Site, hub_networks: Mapping[str, IpNetwork]) -> Iterable[Over
             if network.version == remote.version and network.overlaps(remote):
                 swallows = network.prefixlen >= remote.prefixlen
                 yield Overlap(remote, name, network, swallows)
+
+
+def uncovered(declared: Iterable[IpNetwork], have: Iterable[IpNetwork]) -> tuple[IpNetwork, ...]:
+    """Name the declared subnets that the others together do not cover."""
+    have = tuple(have)
+    v4 = list(collapse_addresses(subnet for subnet in have if subnet.version == 4))
+    v6 = list(collapse_addresses(subnet for subnet in have if subnet.version == 6))
+    return tuple(
+        subnet
+        for subnet in declared
+        if not any(subnet.subnet_of(cover) for cover in (v4 if subnet.version == 4 else v6))  # type: ignore[arg-type]
+    )

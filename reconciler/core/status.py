@@ -5,24 +5,27 @@ elsewhere; more keys may stand beside them, but these never change.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
-from ipaddress import collapse_addresses
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from reconciler.core.check import Decision
 from reconciler.core.diff import known_by_name
+from reconciler.core.history import History, LastFailure, Stranger
 from reconciler.core.model import IpNetwork
+from reconciler.core.negotiated import Degradation, Flaw, compare
 from reconciler.core.observed import ChildSa, IkeSa, Observed, Unobserved
+from reconciler.core.reasons import Code, Side
 from reconciler.core.render import Connection
 from reconciler.core.rotation import Stage, stage_of
+from reconciler.core.selectors import uncovered
+from reconciler.core.why import Reason, reason, without_child, without_ike
 
 SCHEMA_VERSION = 1
 # An SA that comes and goes within this time was a failed attempt and never an uptime.
 LASTED_S = 2
 State = Literal["up", "down", "connecting"]
-_Network = TypeVar("_Network", bound=IpNetwork)
 
 
 class _Document(BaseModel):
@@ -39,6 +42,13 @@ class AttemptStatus(_Document):
     made_for: str = Field(description="Mark of the declaration they were made for.")
 
 
+class DegradedReason(_Document):
+    """What is not as declared about a tunnel that is up."""
+
+    code: Flaw
+    text: str
+
+
 class ConnectionStatus(_Document):
     """One tunnel. The first seven keys are the contract; times are unix seconds, 0 is never."""
 
@@ -50,10 +60,17 @@ class ConnectionStatus(_Document):
     uptime_seconds: int
     health_check: Literal["pass", "fail", "unknown"]
     reason: str = Field("", description="Why it is not up; empty while it is.")
+    reason_code: Code | Literal[""] = Field("", description="The same for programs.")
+    who_must_act: Side | Literal[""] = Field("", description="Empty while it is up.")
+    degraded: bool = Field(False, description="Up, but not as declared.")
+    degraded_reasons: tuple[DegradedReason, ...] = ()
+    failures: dict[Code, int] = Field({}, description="How many there were, by code.")
+    last_failure: LastFailure | None = Field(None, description="Since it was last up.")
     observed: bool = Field(True, description="False: charon could not be asked, status is old.")
     since: int = Field(0, description="When the status last changed.")
     remote_address: str = ""
     remote_port: int = 0
+    last_remote_address: str = Field("", description="Where the site was when it was last seen.")
     ike_state: str = ""
     child_state: str = ""
     local_subnets: tuple[str, ...] = ()
@@ -147,6 +164,9 @@ class Status(_Document):
     connections: dict[str, ConnectionStatus]
     daemon: DaemonStatus
     container: ContainerStatus | None = None
+    strangers: tuple[Stranger, ...] = Field(
+        (), description="The last peers that fit no declared tunnel, the latest at the end."
+    )
     configuration: ConfigurationStatus
     reconciler: LoopStatus
 
@@ -155,7 +175,7 @@ class Status(_Document):
 class Hints:
     """What is remembered about one connection beside what can be observed."""
 
-    last_error: str = ""
+    history: History = field(default_factory=History)
     next_attempt: int = 0
     attempts: tuple[AttemptStatus, ...] = ()
     paused: bool = False
@@ -179,7 +199,9 @@ def summarise_connections(
         known = known_by_name(observed)
         clashes = {name for name, have in known.items() if have.foreign}
         states = {
-            name: _look(connection, known[name].sas if name in known else (), name in clashes)
+            name: _Viewer(connection, hints.get(name, Hints()), previous.get(name), now).look(
+                known[name].sas if name in known else (), clash=name in clashes
+            )
             for name, connection in desired.items()
         }
     return {
@@ -192,52 +214,56 @@ def summarise_connections(
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """How one tunnel is at this moment."""
+    """How one tunnel is at this moment. No reason: it is up."""
 
     state: State
-    reason: str
+    reason: Reason | None
     sa: IkeSa | None
     children: tuple[ChildSa, ...]
+    flaws: tuple[Degradation, ...] = ()
     key_rotation: Stage = ""
 
 
-def _look(connection: Connection, sas: tuple[IkeSa, ...], clash: bool) -> _Look:
-    look = _look_at_state(connection, sas, clash)
-    return replace(look, key_rotation=stage_of(connection, sas))
+@dataclass(frozen=True, slots=True)
+class _Viewer:
+    """Looks at one tunnel, with what is remembered of it."""
 
+    connection: Connection
+    hints: Hints
+    before: ConnectionStatus | None
+    now: int
 
-def _look_at_state(connection: Connection, sas: tuple[IkeSa, ...], clash: bool) -> _Look:
-    live = sorted((sa for sa in sas if sa.live), key=lambda sa: (sa.established_s, sa.unique_id))
-    children = tuple(child for sa in live for child in sa.carrying_children)
-    coming = sorted(sas, key=lambda sa: sa.state != "CONNECTING")
-    sa = next((s for s in live if s.carrying_children), next(iter(live or coming), None))
-    if clash:
-        reason = "somebody else loaded a connection of this name into charon; rename one of them"
-        return _Look("down", reason, None, ())
-    missing = uncovered(connection.remote_subnets, children)
-    if not missing:
-        return _Look("up", "", sa, children)
-    if children:
-        text = ", ".join(map(str, missing))
-        return _Look("down", f"the site's selectors leave out {text}", sa, children)
-    if live:
-        return _Look("connecting", "IKE_SA is up, CHILD_SA is missing", sa, ())
-    if sa is not None and sa.state == "CONNECTING":
-        return _Look("connecting", "IKE_SA is being negotiated", sa, ())
-    dialled = "the hub dials it" if connection.remote_address else "the site must dial in"
-    return _Look("down", f"no IKE_SA; {dialled}", None, ())
+    def look(self, sas: tuple[IkeSa, ...], *, clash: bool) -> _Look:
+        """Say how it is."""
+        return replace(self._state(sas, clash=clash), key_rotation=stage_of(self.connection, sas))
 
+    def _state(self, sas: tuple[IkeSa, ...], *, clash: bool) -> _Look:
+        connection, last = self.connection, self.hints.history.last
+        live = sorted(
+            (sa for sa in sas if sa.live), key=lambda sa: (sa.established_s, sa.unique_id)
+        )
+        children = tuple(child for sa in live for child in sa.carrying_children)
+        coming = sorted(sas, key=lambda sa: sa.state != "CONNECTING")
+        sa = next((s for s in live if s.carrying_children), next(iter(live or coming), None))
+        if clash:
+            return _Look("down", reason(Code.NAME_CLASH), None, ())
+        missing = uncovered(
+            connection.remote_subnets, (s for child in children for s in child.remote_subnets)
+        )
+        if not missing:
+            return _Look("up", None, sa, children, compare(connection, sas))
+        if children:
+            text = f"it leaves out {', '.join(map(str, missing))}"
+            return _Look("down", reason(Code.SELECTOR_MISMATCH, text), sa, children)
+        if live:
+            since = self.now - live[0].established_s
+            return _Look("connecting", without_child(connection, last, since), sa, ())
+        negotiating = sa is not None and sa.state == "CONNECTING"
+        why = without_ike(connection, last, negotiating=negotiating, was_up=self._was_up())
+        return _Look("connecting", why, sa, ()) if negotiating else _Look("down", why, None, ())
 
-def uncovered(declared: Iterable[IpNetwork], children: Iterable[ChildSa]) -> tuple[IpNetwork, ...]:
-    """Name the declared subnets that the CHILD_SAs together do not cover."""
-    have = [subnet for child in children for subnet in child.remote_subnets]
-    v4 = list(collapse_addresses(subnet for subnet in have if subnet.version == 4))
-    v6 = list(collapse_addresses(subnet for subnet in have if subnet.version == 6))
-    return tuple(
-        subnet
-        for subnet in declared
-        if not any(subnet.subnet_of(cover) for cover in (v4 if subnet.version == 4 else v6))  # type: ignore[arg-type]
-    )
+    def _was_up(self) -> bool:
+        return self.before is not None and self.before.last_connected > 0
 
 
 def _summarise(
@@ -255,25 +281,38 @@ def _summarise(
         "declared_subnets": tuple(map(str, connection.remote_subnets)),
         "last_good": connection.airport_id in decision.kept,
         "removal_held": connection.airport_id in decision.held,
-        **{field.name: getattr(hints, field.name) for field in fields(hints)},
+        "last_error": hints.history.error,
+        "last_failure": hints.history.last,
+        "failures": dict(hints.history.counts),
+        "next_attempt": hints.next_attempt,
+        "attempts": hints.attempts,
+        "paused": hints.paused,
+        "paused_until": hints.paused_until,
+        "rekey_after": hints.rekey_after,
+        "answered_mark": hints.answered_mark,
     }
     if look is None:
         return _not_observed(common, before)
     was_up = before is not None and before.status == "up"
     if look.state == "up" and not was_up and not _lasted(look):
-        look = replace(look, state="connecting", reason="CHILD_SA has just come up")
+        look = replace(look, state="connecting", reason=reason(Code.JUST_CAME_UP))
     is_up = look.state == "up"
     changed = before is None or before.status != look.state
     connected = _connected_since(look, before, now) if is_up else _field(before, "last_connected")
     return ConnectionStatus(
         **common,
         status=look.state,
-        reason=look.reason,
+        **_of_reason(look.reason),
+        degraded=bool(look.flaws),
+        degraded_reasons=tuple(
+            DegradedReason(code=flaw.code, text=flaw.text) for flaw in look.flaws
+        ),
         last_connected=connected,
         last_disconnected=now if was_up and not is_up else _field(before, "last_disconnected"),
         uptime_seconds=max(0, now - connected) if is_up else 0,
         since=now if changed else _field(before, "since"),
         key_rotation=look.key_rotation,
+        last_remote_address=_proved_address(look.sa) or _last_address(before),
         **_of_sa(look, now),
     )
 
@@ -294,12 +333,28 @@ def _not_observed(common: dict[str, Any], before: ConnectionStatus | None) -> Co
         status="down",
         observed=False,
         key_rotation=before.key_rotation if before else "",
-        reason="not known: charon could not be asked",
+        **_of_reason(reason(Code.CHARON_UNREACHABLE)),
+        last_remote_address=_last_address(before),
         last_connected=_field(before, "last_connected"),
         last_disconnected=_field(before, "last_disconnected"),
         uptime_seconds=0,
         since=_field(before, "since"),
     )
+
+
+def _of_reason(found: Reason | None) -> dict[str, str]:
+    if found is None:
+        return {}
+    return {"reason": found.text, "reason_code": found.code, "who_must_act": found.side}
+
+
+def _proved_address(sa: IkeSa | None) -> str:
+    """Return where the site is; before it has proved who it is, that could be anybody."""
+    return sa.remote_host if sa is not None and sa.live else ""
+
+
+def _last_address(before: ConnectionStatus | None) -> str:
+    return before.last_remote_address if before is not None else ""
 
 
 def _field(before: ConnectionStatus | None, name: str) -> int:

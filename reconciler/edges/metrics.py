@@ -21,6 +21,7 @@ from prometheus_client.registry import Collector
 from reconciler import __version__
 from reconciler.core.actions import Action, Outcome
 from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.reasons import FAILURES
 from reconciler.core.status import ConnectionStatus, Status
 
 _LABELS = ["airport", "connection"]
@@ -161,6 +162,7 @@ class Metrics:
         yield from _daemon(self._status)
         yield from _configuration(self._status)
         yield from _connections(self._status.connections)
+        yield from _reasons(self._status)
         if self._status.daemon.reachable:
             yield from _traffic(self._status.connections, self._traffic.totals)
 
@@ -226,6 +228,29 @@ def _connections(connections: Mapping[str, ConnectionStatus]) -> Iterator[Metric
             for name in _STATES:
                 state.add_metric([*labels, name], connection.status == name)
     yield from (desired, up, state, since)
+
+
+def _reasons(status: Status) -> Iterator[Metric]:
+    failures = CounterMetricFamily(
+        "vpn_connection_failures", "Failures by reason.", labels=[*_LABELS, "reason"]
+    )
+    reason = GaugeMetricFamily(
+        "vpn_connection_reason", "1: why it is not up.", labels=[*_LABELS, "reason"]
+    )
+    degraded = GaugeMetricFamily(
+        "vpn_connection_degraded", "1: up, but not as declared.", labels=_LABELS
+    )
+    for connection in status.connections.values():
+        labels = [connection.airport_id, connection.connection_name]
+        for code in FAILURES:
+            failures.add_metric([*labels, code], connection.failures.get(code, 0))
+        if connection.observed:
+            degraded.add_metric(labels, connection.degraded)
+            if connection.reason_code:
+                reason.add_metric([*labels, connection.reason_code], 1)
+    yield from (failures, reason, degraded)
+    strangers = len(status.strangers)
+    yield _gauge("vpn_strangers", "Peers of the last day that fit no declared tunnel.", strangers)
 
 
 def _traffic(

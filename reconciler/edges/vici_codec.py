@@ -16,7 +16,7 @@ from vici.exception import (
 )
 
 from reconciler.core.model import IpNetwork
-from reconciler.core.observed import ChildSa, Daemon, IkeSa
+from reconciler.core.observed import Algorithms, ChildSa, Daemon, IkeSa
 
 Raw = Mapping[str, Any]
 # How a session ends: the socket fails, or what came is not VICI. The `vici` package has no one name
@@ -97,8 +97,20 @@ def ike_sa(name: str, message: Raw) -> IkeSa:
         initiator=text(message, "initiator") == "yes",
         established_s=number(message, "established"),
         children=tuple(_child_sa(section(children, key)) for key in children),
+        algorithms=_algorithms(message),
+        nat_seen=text(message, "nat-any") == "yes",
         tasks_active=texts(message, "tasks-active"),
         tasks_queued=texts(message, "tasks-queued"),
+    )
+
+
+def _algorithms(message: Raw) -> Algorithms:
+    return Algorithms(
+        encryption=text(message, "encr-alg"),
+        key_bits=number(message, "encr-keysize"),
+        integrity=text(message, "integ-alg"),
+        prf=text(message, "prf-alg"),
+        group=text(message, "dh-group"),
     )
 
 
@@ -115,6 +127,8 @@ def _child_sa(message: Raw) -> ChildSa:
         received_packets=number(message, "packets-in"),
         sent_packets=number(message, "packets-out"),
         installed_s=number(message, "install-time"),
+        algorithms=_algorithms(message),
+        udp_encapsulated=text(message, "encap") == "yes",
     )
 
 

@@ -1,47 +1,49 @@
-"""charon's events, on a connection of their own. They only wake the loop; a log line is kept."""
+"""charon's events, on a connection of their own. They wake the loop, and tell of failures."""
 
 import contextlib
-import re
 import socket
 import threading
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from vici import Session
+from vici.exception import EventUnknownException
 
+from reconciler.core.reasons import Failure
 from reconciler.edges import vici_codec as codec
+from reconciler.edges.vici_attempts import SETTLE_S, SaMemory, section_of
 from reconciler.edges.vici_codec import BROKEN
 
 TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", "log")
-_LISTEN_S = 1.0
+# From release 6.0.3; an older charon refuses the whole registration.
+ALERT = "alert"
 _RECONNECT_S = 1.0
-# charon's own words for a failed attempt, at log level 1 of releases 5.9 to 6.0.
-_FAILURE = re.compile(
-    r"MAC mismatched|no shared key found|no matching peer config|AUTHENTICATION_FAILED"
-    r"|NO_PROPOSAL_CHOSEN|proposals? unacceptable|TS_UNACCEPTABLE|no acceptable traffic selectors"
-    r"|traffic selectors .* (un|in)acceptable|no acceptable proposal|giving up after"
-    r"|establishing CHILD_SA .* failed|failed to establish CHILD_SA|unable to install"
-    r"|destroying half-open"
-)
+# The same failure of the same connection wakes once in this time, however often it comes; so do
+# those of all strangers together. They are counted all the same.
+_QUIET_S = 10.0
 
 
 class EventListener:
     """Listens until stopped, and reconnects for ever.
 
-    `wake` gets a reason; `note_failure` gets a connection's name and charon's words.
+    `wake` gets a reason; `note_failure` gets each failure.
     """
 
     def __init__(
         self,
         path: str,
         wake: Callable[[str], None],
-        note_failure: Callable[[str, str], None],
+        note_failure: Callable[[Failure], None],
     ) -> None:
         self._thread = threading.Thread(target=self._run, name="vici-events", daemon=True)
         self._path = path
         self._wake = wake
         self._note_failure = note_failure
         self._stopping = threading.Event()
+        self._types: tuple[str, ...] = (*TYPES, ALERT)
+        self._memory = SaMemory()
+        self._woken_s: dict[tuple[str, str], float] = {}
 
     def start(self) -> None:
         """Listen from now on."""
@@ -49,9 +51,16 @@ class EventListener:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            with contextlib.suppress(*BROKEN):
+            try:
                 self._listen()
+            except EventUnknownException:
+                if self._types != TYPES:
+                    self._types = TYPES
+                    continue  # at once, without the alerts
+            except BROKEN:
+                pass
             self._stopping.wait(_RECONNECT_S)
+            self._types = (*TYPES, ALERT)
 
     def stop(self) -> None:
         """End within a second or so."""
@@ -60,28 +69,44 @@ class EventListener:
     def _listen(self) -> None:
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(self._path)
-            try:
-                self._listen_on(Session(connection))
-            finally:
-                self._wake("charon disconnected")
+            with contextlib.closing(Session(connection).listen(self._types, SETTLE_S)) as events:
+                self._listen_to(events)
 
-    def _listen_on(self, session: Session) -> None:
-        registered = False
-        for kind, message in session.listen(TYPES, _LISTEN_S):
-            if self._stopping.is_set():
-                return
-            if not registered:
-                # What happened while the events were being registered was not told: look.
-                registered = True
-                self._wake("charon connected")
-            if kind is not None:
-                self._take(kind.decode(), message)
+    def _listen_to(self, events: Iterator[tuple[bytes | None, Mapping[str, Any] | None]]) -> None:
+        first = next(events)
+        # What happened while the events were being registered was not told: look.
+        self._wake("charon connected")
+        # Unique ids begin anew when charon does.
+        self._memory = SaMemory()
+        try:
+            self._take(*first)
+            for event in events:
+                if self._stopping.is_set():
+                    return
+                self._take(*event)
+        finally:
+            self._tell(float("inf"))
+            self._wake("charon disconnected")
 
-    def _take(self, kind: str, message: Mapping[str, Any]) -> None:
-        if kind != "log":
-            self._wake(kind)
-            return
-        words = codec.text(message, "msg")
-        if _FAILURE.search(words):
-            self._note_failure(codec.text(message, "ikesa-name"), words)
-            self._wake("failure logged")
+    def _take(self, kind: bytes | None, message: Mapping[str, Any] | None) -> None:
+        now_s = time.monotonic()
+        if kind is not None and message is not None:
+            self._memory.take(kind.decode(), message, now_s)
+            if kind not in (b"log", b"alert") and _concerns_a_tunnel(message):
+                self._wake(kind.decode())
+        self._tell(now_s)
+
+    def _tell(self, now_s: float) -> None:
+        for failure in self._memory.due(now_s):
+            self._note_failure(failure)
+            key = (failure.connection, failure.code if failure.connection else "")
+            if failure.at_s - self._woken_s.get(key, float("-inf")) >= _QUIET_S:
+                self._woken_s[key] = failure.at_s
+                self._wake("failure logged")
+
+
+def _concerns_a_tunnel(message: Mapping[str, Any]) -> bool:
+    """Tell whether there is something to see; a peer that was not let in has changed nothing."""
+    name, about = section_of(message)
+    never_up = codec.text(about, "state") == "CONNECTING"
+    return bool(name) and not never_up

@@ -3,7 +3,10 @@
 import pytest
 
 from reconciler.core.actions import EndIke, Load, Remove
-from reconciler.core.status import ConnectionStatus, FaultStatus
+from reconciler.core.history import Stranger
+from reconciler.core.negotiated import Flaw
+from reconciler.core.reasons import Code, Side
+from reconciler.core.status import ConnectionStatus, DegradedReason, FaultStatus
 from reconciler.text import duration, plan_text, size, status_text
 from tests.builders import connection
 from tests.edges.test_status_file import CONNECTION, status
@@ -24,6 +27,7 @@ DOWN = CONNECTION.model_copy(
         "connection_name": "kczk_vpn",
         "status": "down",
         "reason": "no IKE_SA; the site must dial in",
+        "who_must_act": Side.SITE,
         "last_error": "NO_PROPOSAL_CHOSEN",
     }
 )
@@ -38,14 +42,52 @@ def text(*connections: ConnectionStatus, colour: bool = False, **changes: object
 def test_the_table_has_a_line_for_each_tunnel_in_order_of_name() -> None:
     lines = text(UP, DOWN).splitlines()
     assert lines[0].split() == [
-        *["AIRPORT", "CONNECTION", "STATUS", "FOR", "PEER", "RECEIVED", "SENT", "REASON"]
+        *["AIRPORT", "CONNECTION", "STATUS", "FOR", "PEER", "RECEIVED", "SENT"],
+        *["MUST", "ACT", "REASON"],
     ]
     assert lines[1].split()[:4] == ["kczk", "kczk_vpn", "down", "-"]
-    assert lines[1].endswith("no IKE_SA; the site must dial in; NO_PROPOSAL_CHOSEN")
+    assert lines[1].endswith("  site      no IKE_SA; the site must dial in; NO_PROPOSAL_CHOSEN")
     assert lines[2].split() == [
-        *["kspb", "kspb_vpn", "up", "2h", "198.51.100.7:4500", "12.3", "MB", "512", "B", "-"]
+        *["kspb", "kspb_vpn", "up", "2h", "198.51.100.7:4500", "12.3", "MB", "512", "B", "-", "-"]
     ]
     assert "1 of 2 up, as of 5s ago" in lines
+
+
+def test_a_tunnel_that_is_up_but_not_as_declared_says_so() -> None:
+    flaw = DegradedReason(code=Flaw.NO_NAT_TRAVERSAL, text="ESP is not wrapped in UDP")
+    worse = UP.model_copy(update={"degraded": True, "degraded_reasons": (flaw,)})
+    assert text(worse).splitlines()[1].endswith("degraded: ESP is not wrapped in UDP")
+
+
+def stranger(number: int = 9, **changes: object) -> Stranger:
+    made = Stranger(
+        remote_address=f"203.0.113.{number}",
+        claimed_id="other.remote",
+        code=Code.UNKNOWN_ID,
+        words="no matching peer config found",
+        count=4,
+        first_seen=NOW - 600,
+        last_seen=NOW - 3,
+    )
+    return made.model_copy(update=changes)
+
+
+def test_a_stranger_is_told_with_its_address_and_what_it_says_of_itself() -> None:
+    lines = text(UP, strangers=(stranger(),)).splitlines()
+    assert (
+        "stranger: 203.0.113.9 calls itself 'other.remote': unknown-id, 4 times, last 3s ago"
+        in lines
+    )
+    lines = text(UP, strangers=(stranger(claimed_id="", count=1),)).splitlines()
+    assert "stranger: 203.0.113.9: unknown-id, 1 time, last 3s ago" in lines
+
+
+def test_of_many_strangers_the_latest_are_told() -> None:
+    lines = text(UP, strangers=tuple(stranger(n) for n in range(50))).splitlines()
+    told = [line for line in lines if line.startswith("stranger")]
+    assert len(told) == 10
+    assert "203.0.113.49" in told[0]
+    assert "and 40 more strangers; see reconciler status --json" in lines
 
 
 def test_columns_stand_below_each_other() -> None:

@@ -2,6 +2,7 @@
 
 import re
 from base64 import b64decode
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -88,16 +89,7 @@ def test_the_hubs_identity_stands_there_as_it_is(hub_id: str) -> None:
 
 
 def _with_settings(made: Connection, settings: dict[str, Any]) -> Connection:
-    return Connection(
-        made.name,
-        made.airport_id,
-        made.remote_id,
-        made.remote_subnets,
-        made.remote_address,
-        made.mark,
-        settings,
-        made.psk,
-    )
+    return replace(made, settings=settings)
 
 
 def test_without_tunnels_the_file_is_valid_and_empty() -> None:

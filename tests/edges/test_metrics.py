@@ -2,13 +2,16 @@
 
 import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.core.actions import EndIke, Load, Outcome
+from reconciler.core.history import Stranger
 from reconciler.core.observed import ChildSa, Daemon, IkeSa, Observed, Unobserved
+from reconciler.core.reasons import FAILURES, Code
 from reconciler.core.status import (
     ConfigurationStatus,
     ConnectionStatus,
@@ -24,7 +27,7 @@ DAEMON = Daemon("6.0.1", 1_600_000_000, "userspace", 32, 23, 7, 3, 1)
 LABELS = {"airport": "kspb", "connection": "kspb_vpn"}
 
 
-def tunnel(state: State = "up", *, observed: bool = True) -> ConnectionStatus:
+def tunnel(state: State = "up", *, observed: bool = True, **changes: Any) -> ConnectionStatus:
     return ConnectionStatus(
         airport_id="kspb",
         connection_name="kspb_vpn",
@@ -35,6 +38,7 @@ def tunnel(state: State = "up", *, observed: bool = True) -> ConnectionStatus:
         health_check="unknown",
         observed=observed,
         since=1_750_000_000,
+        **changes,
     )
 
 
@@ -125,6 +129,42 @@ def test_a_tunnel_is_in_exactly_one_state(metrics: Metrics, state: State) -> Non
     assert last == 1_750_000_000
 
 
+def test_failures_are_counted_by_reason_from_zero(metrics: Metrics) -> None:
+    publish(metrics, observed(), status(tunnel(failures={Code.WRONG_PSK: 3})))
+    for code in FAILURES:
+        expected = 3 if code is Code.WRONG_PSK else 0
+        series = "vpn_connection_failures_total"
+        assert value(metrics, series, **LABELS, reason=code.value) == expected
+
+
+def test_the_reason_is_a_series_of_tunnels_that_are_not_up(metrics: Metrics) -> None:
+    publish(metrics, observed(), status(tunnel("down", reason_code=Code.DEAD_PEER)))
+    assert value(metrics, "vpn_connection_reason", **LABELS, reason="dead-peer") == 1
+    publish(metrics, observed(), status(tunnel("up")))
+    assert not families(metrics)["vpn_connection_reason"].samples
+
+
+@pytest.mark.parametrize("degraded", [True, False])
+def test_a_tunnel_that_is_not_as_declared_is_degraded(metrics: Metrics, degraded: bool) -> None:
+    publish(metrics, observed(), status(tunnel(degraded=degraded)))
+    assert value(metrics, "vpn_connection_degraded", **LABELS) == degraded
+
+
+def test_strangers_are_a_number_and_nothing_that_they_say_is_a_label(metrics: Metrics) -> None:
+    evil = Stranger(
+        remote_address="203.0.113.9",
+        claimed_id='x"} 1\nvpn_connection_up{airport="kspb"} 0',
+        code=Code.UNKNOWN_ID,
+        words="no matching peer config found",
+        count=7,
+        first_seen=1,
+        last_seen=2,
+    )
+    publish(metrics, observed(), status(tunnel()).model_copy(update={"strangers": (evil,)}))
+    assert value(metrics, "vpn_strangers") == 1
+    assert "203.0.113.9" not in metrics.text().decode()
+
+
 def test_while_charon_is_unreachable_nothing_is_said_of_tunnels_or_daemon_but_that(
     metrics: Metrics,
 ) -> None:
@@ -137,6 +177,8 @@ def test_while_charon_is_unreachable_nothing_is_said_of_tunnels_or_daemon_but_th
         for name, family in families(metrics).items()
         if family.samples and re.match(r"vpn_(connection|daemon)_", name)
     }
+    # What failed before is remembered, not seen.
+    told -= {"vpn_connection_failures"}
     assert told == {"vpn_daemon_reachable", "vpn_connection_desired"}
     assert value(metrics, "vpn_rounds_total", result="charon_unreachable") == 1
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.edges.vici_events import TYPES, EventListener
+from reconciler.core.reasons import Code, Failure
+from reconciler.edges.vici_events import ALERT, TYPES, EventListener
 from tests.edges.vici_samples import IKE
 from tests.edges.vici_server import ViciServer, vici_server
 
@@ -30,22 +31,26 @@ class Listening:
 
     def __init__(self, path: Path) -> None:
         self.woken: Told = queue.Queue()
-        self.failures: queue.Queue[tuple[str, str]] = queue.Queue()
-        self.listener = EventListener(
-            str(path), self.woken.put, lambda name, words: self.failures.put((name, words))
-        )
+        self.failures: queue.Queue[Failure] = queue.Queue()
+        self.listener = EventListener(str(path), self.woken.put, self.failures.put)
         self.listener.start()
 
     def expect(self, reason: str) -> None:
         """Wait for this reason; others may come before it."""
-        while self.woken.get(timeout=DEADLINE_S) != reason:
-            pass
+        self.until(reason)
+
+    def until(self, reason: str) -> list[str]:
+        """Return the reasons up to this one."""
+        reasons = [self.woken.get(timeout=DEADLINE_S)]
+        while reasons[-1] != reason:
+            reasons.append(self.woken.get(timeout=DEADLINE_S))
+        return reasons
 
 
 @pytest.fixture
 def listening(path: Path, server: ViciServer) -> Iterator[Listening]:
     listening = Listening(path)
-    for _ in TYPES:
+    for _ in (*TYPES, ALERT):
         assert server.registered.acquire(timeout=DEADLINE_S)
     yield listening
     listening.listener.stop()
@@ -65,33 +70,102 @@ def test_what_happened_before_the_events_were_registered_is_looked_for(
     listening.expect("charon connected")
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        "received AUTHENTICATION_FAILED notify error",
-        "tried 1 shared key for 'vpn.aviationwx.org' - 'kspb.remote', but MAC mismatched",
-        "no shared key found for 'vpn.aviationwx.org' - 'kspb.remote'",
-        "no matching peer config found",
-        "received NO_PROPOSAL_CHOSEN notify error",
-        "traffic selectors 0.0.0.0/0 === 10.0.0.0/8 inacceptable",
-        "received TS_UNACCEPTABLE notify, no CHILD_SA built",
-        "giving up after 3 retransmits",
-    ],
-)
-def test_charons_words_about_a_failure_are_kept_for_the_connection(
-    server: ViciServer, listening: Listening, words: str
+def failure_log(words: str, unique_id: str, name: str = "kspb_vpn") -> dict[str, str]:
+    return {"ikesa-name": name, "ikesa-uniqueid": unique_id, "msg": words}
+
+
+MISMATCH = "tried 1 shared key for 'vpn.aviationwx.org' - 'kspb.remote', but MAC mismatched"
+
+
+def test_a_failure_that_charon_logs_is_told_and_wakes(
+    server: ViciServer, listening: Listening
 ) -> None:
-    server.emit("log", {"group": "IKE", "level": "1", "ikesa-name": "kspb_vpn", "msg": words})
-    assert listening.failures.get(timeout=DEADLINE_S) == ("kspb_vpn", words)
+    server.emit("log", failure_log(MISMATCH, "1"))
+    told = listening.failures.get(timeout=DEADLINE_S)
+    assert (told.connection, told.code, told.words) == ("kspb_vpn", Code.WRONG_PSK, MISMATCH)
     listening.expect("failure logged")
 
 
 def test_other_log_lines_do_not_wake(server: ViciServer, listening: Listening) -> None:
-    server.emit("log", {"msg": "sending DPD request", "ikesa-name": "kspb_vpn"})
-    server.emit("log", {"msg": "giving up after 3 retransmits", "ikesa-name": "kczk_vpn"})
-    assert listening.failures.get(timeout=DEADLINE_S)[0] == "kczk_vpn"
+    server.emit("log", failure_log("sending DPD request", "1"))
+    server.emit("log", failure_log("giving up after 3 retransmits", "2", "kczk_vpn"))
+    assert listening.failures.get(timeout=DEADLINE_S).connection == "kczk_vpn"
     reasons = {listening.woken.get(timeout=DEADLINE_S) for _ in range(1)}
     assert reasons <= {"charon connected", "failure logged"}
+
+
+def test_a_site_that_hammers_is_counted_each_time_and_wakes_once(
+    server: ViciServer, listening: Listening
+) -> None:
+    for number in range(20):
+        server.emit("log", failure_log(MISMATCH, str(number)))
+    for _ in range(20):
+        assert listening.failures.get(timeout=DEADLINE_S).code is Code.WRONG_PSK
+    server.emit("ike-updown", {"up": "yes", "kczk_vpn": IKE})
+    assert listening.until("ike-updown").count("failure logged") == 1
+
+
+def test_another_failure_of_the_same_site_wakes_at_once(
+    server: ViciServer, listening: Listening
+) -> None:
+    server.emit("log", failure_log(MISMATCH, "1"))
+    server.emit("log", failure_log("no acceptable proposal found", "2"))
+    listening.expect("failure logged")
+    listening.expect("failure logged")
+
+
+def test_a_flood_of_strangers_wakes_once(server: ViciServer, listening: Listening) -> None:
+    for number in range(50):
+        knock = {"uniqueid": str(number), "state": "CONNECTING", "remote-host": f"10.9.9.{number}"}
+        server.emit("ike-update", {"remote-host": f"10.9.9.{number}", "(unnamed)": knock})
+        words = "no matching peer config found"
+        server.emit("log", failure_log(words, str(number), "(unnamed)"))
+        server.emit("ike-updown", {"(unnamed)": knock})
+    for _ in range(50):
+        assert listening.failures.get(timeout=DEADLINE_S).connection == ""
+    server.emit("child-rekey", {"kczk_vpn": IKE})
+    woken = listening.until("child-rekey")
+    assert woken.count("failure logged") == 1
+    assert not {"ike-update", "ike-updown"} & set(woken)
+
+
+def test_an_attempt_that_never_was_up_wakes_by_its_failure_alone(
+    server: ViciServer, listening: Listening
+) -> None:
+    server.emit("ike-updown", {"kspb_vpn": {**IKE, "state": "CONNECTING"}})
+    server.emit("child-rekey", {"kczk_vpn": IKE})
+    assert "ike-updown" not in listening.until("child-rekey")
+
+
+def test_alerts_are_listened_to_where_charon_knows_them(
+    server: ViciServer, listening: Listening
+) -> None:
+    about = {**IKE, "child-sas": {}}
+    server.emit("alert", {"type": "ts-mismatch", "ike-sa": {"kspb_vpn": about}})
+    told = listening.failures.get(timeout=DEADLINE_S)
+    assert (told.connection, told.code) == ("kspb_vpn", Code.SELECTOR_MISMATCH)
+    listening.expect("failure logged")
+
+
+def test_without_alerts_the_rest_is_listened_to_at_once(path: Path) -> None:
+    with vici_server(path) as older:
+        older.unknown_events = {"alert"}
+        listening = Listening(path)
+        listening.expect("charon connected")
+        older.emit("ike-updown", {"up": "yes", "kspb_vpn": IKE})
+        listening.expect("ike-updown")
+        older.emit("log", failure_log(MISMATCH, "1"))
+        assert listening.failures.get(timeout=DEADLINE_S).code is Code.WRONG_PSK
+        listening.listener.stop()
+
+
+def test_what_charon_said_last_is_not_lost_when_it_goes_away(
+    server: ViciServer, listening: Listening
+) -> None:
+    listening.expect("charon connected")
+    server.emit("log", failure_log(MISMATCH, "1"))
+    server.drop()
+    assert listening.failures.get(timeout=DEADLINE_S).code is Code.WRONG_PSK
 
 
 def test_a_charon_that_goes_away_wakes_at_once_so_that_nobody_is_told_old_news(
@@ -109,7 +183,7 @@ def test_a_charon_that_comes_back_is_listened_to_again(
     server.close()
     path.unlink()
     with vici_server(path) as restarted:
-        for _ in TYPES:
+        for _ in (*TYPES, ALERT):
             assert restarted.registered.acquire(timeout=DEADLINE_S)
         restarted.emit("ike-updown", {"up": "yes", "kspb_vpn": IKE})
         listening.expect("charon connected")

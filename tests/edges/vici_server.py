@@ -20,6 +20,7 @@ class ViciServer:
     Attributes:
         answers: reply by command.
         streams: events by command, sent before the reply.
+        unknown_events: types that this release does not have.
         misbehave: done instead of answering the next request; gets the connection.
 
     """
@@ -27,6 +28,7 @@ class ViciServer:
     def __init__(self, path: Path) -> None:
         self.answers: dict[str, Answer] = {}
         self.streams: dict[str, tuple[str, Stream]] = {}
+        self.unknown_events: set[str] = set()
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.misbehave: Callable[[socket.socket], None] | None = None
         self.connections: list[socket.socket] = []
@@ -77,6 +79,9 @@ class ViciServer:
     def _answer(self, transport: Any, packet: bytes) -> None:
         kind, length = struct.unpack("!BB", packet[:2])
         name, payload = packet[2 : 2 + length].decode(), packet[2 + length :]
+        if name in self.unknown_events:
+            transport.send(struct.pack("!B", Packet.EVENT_UNKNOWN))
+            return
         if kind in (Packet.EVENT_REGISTER, Packet.EVENT_UNREGISTER):
             transport.send(struct.pack("!B", Packet.EVENT_CONFIRM))
             self.registered.release()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.observed import IkeSa
+from reconciler.core.reasons import Code, Failure
 from reconciler.errors import IkeRefused, IkeUnreachable
 from tests.builders import vpn
 from tests.fake_ike import FakeIke, Killed
@@ -18,7 +19,7 @@ def test_a_declared_airport_is_loaded_and_up_once_its_site_dials_in(bench: Bench
     bench.declare(kspb=vpn())
     bench.round()
     assert bench.connection().status == "down"
-    assert bench.connection().reason == "no IKE_SA; the site must dial in"
+    assert bench.connection().reason == "no IKE_SA; the site has never dialled in"
     bench.ike.dial_in("kspb_vpn")
     bench.round()
     assert bench.connection().status == "up"
@@ -253,9 +254,10 @@ def test_words_of_charon_about_a_failure_stand_beside_the_tunnel_until_it_is_up(
     bench: Bench,
 ) -> None:
     bench.declare(kspb=vpn())
-    bench.failures.note("kspb_vpn", "tried 1 shared key, but MAC mismatched")
+    words = "tried 1 shared key, but MAC mismatched"
+    bench.evidence.note(Failure("kspb_vpn", Code.WRONG_PSK, words, 0.0))
     bench.rounds(2)
-    assert bench.connection().last_error == "tried 1 shared key, but MAC mismatched"
+    assert bench.connection().last_error == words
     bench.ike.dial_in("kspb_vpn")
     bench.rounds(2)
     assert bench.connection().last_error == ""
