@@ -75,10 +75,10 @@ def diff(
     for name in sorted(desired.keys() | known.keys()):
         have = known.get(name, Known(False, None, {}, ()))
         connection = desired.get(name)
-        if have.foreign or (connection is not None and name in paused):
-            continue  # never touched; the status names the clash or the pause
         if connection is None:
             removals += _withdraw(name, have)
+        elif have.foreign or name in paused:
+            continue  # never touched; the status names the clash or the pause
         else:
             others += _load(connection, have, observed.remote_addresses.get(name))
             given = (circumstances or {}).get(name, _NOTHING_KNOWN)
