@@ -17,6 +17,7 @@ from reconciler.core.actions import (
     RekeyIke,
     StartChild,
 )
+from reconciler.core.negotiated import has_other_algorithms
 from reconciler.core.observed import ChildSa, IkeSa
 from reconciler.core.render import Connection, mark_of_child
 
@@ -102,6 +103,8 @@ def _one_sa(
         yield from _renewed(connection, sa, others, given.renewal, given.now)
     else:
         yield from _second_child(connection, sa)
+        if not any(_has_current(connection, other) for other in others):
+            yield from _renegotiated(connection, sa, given)
 
 
 def _without_child(
@@ -192,6 +195,16 @@ def _renewed(
             yield RekeyChild(
                 name, child.unique_id, "older than its rekey_after", goal="rekey child"
             )
+
+
+def _renegotiated(connection: Connection, sa: IkeSa, given: Circumstances) -> Iterable[Action]:
+    """Dial once beside a tunnel that was negotiated before its algorithms changed; never cut it."""
+    marks = [mark_of_child(child.name) for child in sa.carrying_children]
+    older = any(mark is not None and mark.later != connection.mark.later for mark in marks)
+    due = older and sa.remote_host and not given.tried("renew beside")
+    if due and has_other_algorithms(connection, sa):
+        cause = "its algorithms are other ones than the declared ones"
+        yield Redial(connection, sa.remote_host, sa.remote_port, cause, goal="renew beside")
 
 
 def _second_child(connection: Connection, sa: IkeSa) -> Iterable[Action]:

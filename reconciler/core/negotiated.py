@@ -9,13 +9,12 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from reconciler.core.crypto import Suite
-from reconciler.core.ladder import DUPLICATE_GRACE_S
 from reconciler.core.observed import Algorithms, ChildSa, IkeSa
 from reconciler.core.render import Connection
 from reconciler.core.selectors import uncovered
 
-# The reconciler ends duplicates by itself; only those that stay are worth a word.
-_LASTING_S = 2 * DUPLICATE_GRACE_S
+# The reconciler ends duplicates after 10 s by itself; only those that stay are worth a word.
+_LASTING_S = 20
 
 
 class Flaw(StrEnum):
@@ -49,6 +48,13 @@ def compare(connection: Connection, sas: Iterable[IkeSa]) -> tuple[Degradation, 
         *(_traversal(sa) for sa in live),
     ]
     return tuple(dict.fromkeys(one for one in found if one is not None))
+
+
+def has_other_algorithms(connection: Connection, sa: IkeSa) -> bool:
+    """Tell whether the tunnel uses other algorithms than its airport declares."""
+    used = [_ike_algorithms(connection.suite, sa.algorithms)]
+    used += [_esp_algorithms(connection.suite, c.algorithms) for c in sa.carrying_children]
+    return any(used)
 
 
 def _narrowed(connection: Connection, children: list[ChildSa]) -> Iterator[Degradation]:

@@ -22,6 +22,7 @@ from reconciler.core.actions import (
 )
 from reconciler.core.diff import diff, settling
 from reconciler.core.ladder import Circumstances, Renewal
+from reconciler.core.observed import Algorithms
 from reconciler.core.render import Connection, render
 from tests.builders import HUB, connection, connections, decided, vpn
 from tests.fake_ike import FakeIke, Killed
@@ -210,6 +211,19 @@ def test_another_proposal_of_another_airport_touches_no_running_sa() -> None:
     actions = plan(ike, *both.values())
     assert [type(action) for action in actions] == [Load, Load]
     assert actions[1].cause == "declaration changed: proposal list, address or timers"  # type: ignore[attr-defined]
+
+
+def test_a_tunnel_with_other_algorithms_than_declared_by_now_is_dialled_beside_once() -> None:
+    ike, edited = up(FakeIke(), KSPB), connection(dh_group=15, encryption="aes128gcm128")
+    carry_out(ike, edited)
+    used = Algorithms("AES_GCM_16", 256, "", "PRF_HMAC_SHA2_256", "MODP_2048")
+    mark = replace(edited.mark, later="00000000")
+    child = replace(ike.sas[0].children[0], name=f"lan-{mark}", algorithms=used)
+    ike.sas = [replace(ike.sas[0], children=(child,), algorithms=used)]
+    assert [type(action) for action in plan(ike, edited)] == [Redial]
+    assert plan(ike, edited, given=Circumstances({"renew beside": 1})) == []
+    ike.sas = [replace(ike.sas[0], children=(replace(child, name=edited.child_name),))]
+    assert plan(ike, edited) == [], "the site chose these under the present declaration"
 
 
 def test_selectors_that_change_after_the_hubs_list_did_are_not_tried_in_place() -> None:
