@@ -13,11 +13,12 @@ from reconciler.core.check import (
     is_mass_removal,
     unreadable,
 )
+from reconciler.core.container import Healing
 from reconciler.core.diff import diff
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.render import Connection, Hub, mark_of_secret, render
 from reconciler.core.status import ConnectionStatus
-from reconciler.errors import IkeUnreachable, ManifestError, StateError
+from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
 
 
@@ -74,6 +75,7 @@ class Memory:
     failures: Mapping[str, str] = field(default_factory=dict)
     last_valid: int = 0
     decided: Decided | None = None
+    healing: Healing = field(default_factory=Healing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +161,7 @@ def observe(world: World, *, deep: bool) -> Observed | Unobserved:
     try:
         return world.ike.observe(deep=deep)
     except IkeUnreachable as error:
-        return Unobserved(str(error))
+        return Unobserved(str(error), no_access=isinstance(error, IkeNoAccess))
 
 
 def _decide(

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from reconciler.core.backoff import delay_s
+from reconciler.core.container import recall_healing
 from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges import http
@@ -39,6 +40,7 @@ def recall(status_file: Path, clock: Clock) -> Memory:
         previous=status.connections,
         looked_s=clock.monotonic_s() - max(0, clock.now() - status.timestamp),
         last_valid=status.configuration.last_valid,
+        healing=recall_healing(status.container, clock.monotonic_s(), clock.now()),
     )
 
 

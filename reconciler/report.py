@@ -8,6 +8,7 @@ from reconciler.core.check import Decision
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.status import (
     ConfigurationStatus,
+    ContainerStatus,
     DaemonStatus,
     FaultStatus,
     Hints,
@@ -27,6 +28,7 @@ def make_status(
     reasons: tuple[str, ...],
     outcomes: Iterable[Outcome],
     errors: Iterable[str],
+    container: ContainerStatus | None,
 ) -> Status:
     """Put the whole document together."""
     now = world.clock.now()
@@ -36,7 +38,7 @@ def make_status(
             seen.desired, seen.decision, observed, memory.previous, _hints(world, memory, now), now
         ),
         daemon=_daemon_status(observed),
-        container=world.observe_container(),
+        container=container,
         configuration=_configuration_status(world, seen.decision, memory, now),
         reconciler=LoopStatus(
             version=__version__,

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import FrameType
 
 from reconciler.edges import http
+from reconciler.edges.container_events import ContainerEvents
 from reconciler.edges.manifest import ManifestWatch
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.vici_client import ViciClient
@@ -38,9 +39,10 @@ def serve(settings: Settings) -> int:
     )
     watch = ManifestWatch(settings.config_path, wakes.wake)
     events = EventListener(str(settings.vici_socket), wakes.wake, failures.note)
+    docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)
-    for part in (server, watch, events):
+    for part in (server, watch, events, docker):
         part.start()
     log.info("started", extra={"fields": {"listen": settings.listen}})
     try:
@@ -48,6 +50,7 @@ def serve(settings: Settings) -> int:
     finally:
         watch.stop()
         events.stop()
+        docker.stop()
         server.stop()
     log.info("stopped; tunnels stay up")
     return 1 if dead else 0

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from reconciler.core.actions import ContainerAction
 from reconciler.core.check import Fault
 from reconciler.core.model import IpNetwork
 from reconciler.core.status import ContainerStatus, Status
@@ -56,6 +57,7 @@ class World:
     write_status: Callable[[Status], None]
     read_hub_networks: Callable[[], Mapping[str, IpNetwork]] = dict
     observe_container: Callable[[], ContainerStatus | None] = lambda: None
+    mend_container: Callable[[ContainerAction], None] = lambda _: None
     mount_faults: Callable[[], tuple[Fault, ...]] = tuple
     take_failures: Callable[[], Mapping[str, str]] = dict
     stopping: Callable[[], bool] = lambda: False
