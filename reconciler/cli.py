@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler import __version__, orders
-from reconciler.core.actions import Action, Outcome, impact
+from reconciler.core.actions import Action, ContainerAction, Outcome, impact
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
 from reconciler.core.observed import Unobserved
@@ -23,6 +23,7 @@ from reconciler.edges.manifest import read_document
 from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
 from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
+from reconciler.healing import remedy
 from reconciler.health import ask
 from reconciler.look import Memory, look
 from reconciler.loop import recall
@@ -32,6 +33,7 @@ from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
 from reconciler.text import plan_text, status_text
 from reconciler.wiring import mount_faults, real_world
+from reconciler.world import World
 
 _WATCH_S = 2.0
 
@@ -74,14 +76,11 @@ def _run(settings: Settings, _options: argparse.Namespace) -> int:
 
 
 def _plan(settings: Settings, options: argparse.Namespace) -> int:
-    seen = look(
-        real_world(settings, read_only=True),
-        Memory(),
-        deep=True,
-        allow_removals=options.allow_removals,
-    )
+    world = real_world(settings, read_only=True)
+    seen = look(world, Memory(), deep=True, allow_removals=options.allow_removals)
     if isinstance(seen.observed, Unobserved):
-        return _fail(1, f"charon can't be asked, so nothing can be planned: {seen.observed.reason}")
+        _fail(1, f"charon can't be asked, so nothing can be planned: {seen.observed.reason}")
+        return _plan_container(world, seen.observed, options)
     if not seen.decided.keyed:
         return _fail(1, f"nothing can be planned: {'; '.join(seen.errors)}")
     for error in seen.errors:
@@ -93,11 +92,26 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
     return 3 if seen.planned else 0
 
 
-def _action_json(action: Action) -> dict[str, str]:
+def _plan_container(world: World, observed: Unobserved, options: argparse.Namespace) -> int:
+    """Without charon only its container can be acted upon."""
+    healing = recall(world.settings.status_file, world.clock).healing
+    actions, words = remedy(world, healing, observed)
+    if words:
+        _fail(1, words)
+    if not actions:
+        return 1
+    if options.json:
+        _print_json({"changes": [_action_json(action) for action in actions]})
+    else:
+        _print(plan_text(actions))
+    return 3
+
+
+def _action_json(action: Action | ContainerAction) -> dict[str, str]:
     kind = type(action).__name__
     return {
         "action": kind,
-        "connection": action.name,
+        "container" if isinstance(action, ContainerAction) else "connection": action.name,
         "cause": action.cause,
         "impact": impact(action),
     }

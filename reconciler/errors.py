@@ -3,6 +3,8 @@
 ReconcilerError
 ├── ManifestError    airports.json can't be read: the last good one stays
 ├── IkeUnreachable   charon can't be asked: nothing is planned
+│   └── IkeNoAccess  the way to it is barred, which is no evidence about charon itself
+├── ContainerRefused Docker can't or won't do it: that action failed
 ├── IkeRefused       charon said no to one request: that action failed, others go on
 ├── StatusError      the status file can't be read or written
 ├── StateError       the state volume can't be read or written
@@ -20,6 +22,14 @@ class ManifestError(ReconcilerError):
 
 class IkeUnreachable(ReconcilerError):  # noqa: N818 - says what it is
     """charon does not answer."""
+
+
+class IkeNoAccess(IkeUnreachable):
+    """charon's socket can't be reached: not there, or not for us."""
+
+
+class ContainerRefused(ReconcilerError):  # noqa: N818 - says what it is
+    """Docker did not carry out an action on the container."""
 
 
 class IkeRefused(ReconcilerError):  # noqa: N818 - says what it is

@@ -14,6 +14,7 @@ from reconciler.core.check import (
     is_mass_removal,
     unreadable,
 )
+from reconciler.core.container import Healing
 from reconciler.core.diff import diff
 from reconciler.core.history import Record
 from reconciler.core.ladder import Circumstances, Renewal
@@ -22,7 +23,7 @@ from reconciler.core.orders import Orders
 from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secret, render
 from reconciler.core.rotation import Answer, follow, with_next
 from reconciler.core.status import ConnectionStatus
-from reconciler.errors import IkeUnreachable, ManifestError, StateError
+from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
 
 
@@ -87,6 +88,7 @@ class Memory:
     answers: Mapping[str, Answer] = field(default_factory=dict)
     refused_s: Mapping[str, float] = field(default_factory=dict)
     lost: str = ""
+    healing: Healing = field(default_factory=Healing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,7 +239,7 @@ def observe(world: World, *, deep: bool) -> Observed | Unobserved:
     try:
         return world.ike.observe(deep=deep)
     except IkeUnreachable as error:
-        return Unobserved(str(error))
+        return Unobserved(str(error), no_access=isinstance(error, IkeNoAccess))
 
 
 def _decide(

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 
 from reconciler.core.backoff import LONGEST_S, Attempts, Key, delay_s
+from reconciler.core.container import recall_healing
 from reconciler.core.history import History, Record
 from reconciler.core.observed import Unobserved
 from reconciler.core.rotation import Answer
@@ -54,6 +55,7 @@ def recall(status_file: Path, clock: Clock) -> Memory:
             for name, connection in status.connections.items()
             if connection.answered_mark
         },
+        healing=recall_healing(status.container, clock.monotonic_s(), clock.now()),
     )
 
 

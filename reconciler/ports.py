@@ -45,5 +45,8 @@ class Ike(Protocol):
     def end_all(self, name: str) -> None:
         """Say goodbye to every IKE_SA of the name and destroy it, answered or not."""
 
+    def answers(self) -> bool:
+        """Whether charon answers the shortest of questions, on a connection of its own."""
+
     def close(self) -> None:
         """Drop the connection to charon; the next call makes a new one."""

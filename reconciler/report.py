@@ -13,6 +13,7 @@ from reconciler.core.render import Connection
 from reconciler.core.status import (
     AttemptStatus,
     ConfigurationStatus,
+    ContainerStatus,
     DaemonStatus,
     FaultStatus,
     Hints,
@@ -32,6 +33,7 @@ def make_status(
     reasons: tuple[str, ...],
     outcomes: Iterable[Outcome],
     errors: Iterable[str],
+    container: ContainerStatus | None,
 ) -> Status:
     """Put the whole document together."""
     now = world.clock.now()
@@ -47,7 +49,7 @@ def make_status(
         ),
         daemon=_daemon_status(observed),
         strangers=memory.record.strangers,
-        container=world.observe_container(),
+        container=container,
         configuration=_configuration_status(world, seen.decision, memory, now),
         reconciler=LoopStatus(
             version=__version__,

@@ -19,6 +19,7 @@ from reconciler.core.status import (
 )
 from reconciler.core.swanctl import swanctl_text
 from reconciler.errors import StateError, StatusError
+from reconciler.healing import heal_container
 from reconciler.look import Look, Memory, look, marks_of, observe
 from reconciler.report import make_status
 from reconciler.world import World
@@ -67,7 +68,7 @@ def run_round(
 def _run_round(
     world: World, memory: Memory, reasons: Iterable[str], *, allow_removals: bool
 ) -> tuple[Memory, Report]:
-    began_s = time.monotonic()
+    began_s, asked_s = time.monotonic(), world.clock.monotonic_s()
     reasons = tuple(sorted(reasons))
     failures = world.take_failures()
     memory = replace(memory, refused_s={**memory.refused_s, **_refusals(failures)})
@@ -79,18 +80,23 @@ def _run_round(
     memory = replace(memory, decided=seen.decided, answers=seen.decided.answers)
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
     outcomes = _carry_out(world, due)
-    observed = observe(world, deep=False) if outcomes else seen.observed
+    observed = seen.observed
+    if outcomes:
+        asked_s, observed = world.clock.monotonic_s(), observe(world, deep=False)
     memory = _after(world, memory, seen, outcomes, observed)
     memory = replace(memory, record=_recorded(world, memory, seen, failures, outcomes))
-    status = make_status(world, memory, seen, observed, reasons, outcomes, errors)
+    healed = heal_container(world, memory.healing, observed, asked_s)
+    memory = replace(memory, healing=healed.healing)
+    done = (*outcomes, *healed.outcomes)
+    status = make_status(world, memory, seen, observed, reasons, done, errors, healed.container)
     status, written = _write_status(world, status)
     memory = _told(world, memory, status, observed)
     took_s = time.monotonic() - began_s
-    _log_round(memory, reasons, outcomes, took_s)
+    _log_round(memory, reasons, done, took_s)
     more = len(due) > len(outcomes)
     soon = any(map(just_came_up, status.connections.values()))
     soon |= isinstance(observed, Observed) and settling(seen.desired, observed)
-    return memory, Report(status, written, observed, tuple(outcomes), more, soon, took_s)
+    return memory, Report(status, written, observed, done, more, soon, took_s)
 
 
 def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
@@ -238,7 +244,7 @@ def _log_action(outcome: Outcome) -> None:
 
 
 def _log_round(
-    memory: Memory, reasons: tuple[str, ...], outcomes: list[Outcome], took_s: float
+    memory: Memory, reasons: tuple[str, ...], outcomes: tuple[Outcome, ...], took_s: float
 ) -> None:
     fields = {
         "round": memory.rounds,

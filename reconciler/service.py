@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import FrameType
 
 from reconciler.edges import http
+from reconciler.edges.container_events import ContainerEvents
 from reconciler.edges.file_watch import FileWatch
 from reconciler.edges.lock import Lock
 from reconciler.edges.metrics import Metrics
@@ -44,10 +45,12 @@ def serve(settings: Settings) -> int:
         FileWatch(orders_file(settings.state_dir), "orders changed", wakes.wake),
     ]
     events = EventListener(str(settings.vici_socket), wakes.wake, evidence.note)
+    docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)
     server.start()
     events.start()
+    docker.start()
     for watch in watches:
         watch.start()
     log.info("started", extra={"fields": {"listen": settings.listen}})
@@ -59,6 +62,7 @@ def serve(settings: Settings) -> int:
         for watch in watches:
             watch.stop()
         events.stop()
+        docker.stop()
         server.stop()
     log.info("stopped; tunnels stay up")
     return 1 if dead else 0

@@ -20,12 +20,20 @@ class Settings:
     hub_id: str = "vpn.aviationwx.org"
     charon_container: str = "gateway"
     docker_host: str = ""
+    heal_container: str = "yes"
+    daemon_deadline_seconds: float = 20.0
+    restarts_per_hour: int = 6
     listen: str = "127.0.0.1:9580"
     resync_seconds: float = 30.0
     dpd_delay_seconds: int = 20
     hold_removals: str = "yes"
     log_format: str = "auto"
     log_level: str = "info"
+
+    @property
+    def heals_container(self) -> bool:
+        """Whether the container is acted upon, not only looked at."""
+        return self.heal_container == "yes"
 
     @property
     def listen_address(self) -> tuple[str, int]:
@@ -42,7 +50,10 @@ HELP = {
     "vici_socket": "charon's control socket",
     "hub_id": "IKE identity of the hub",
     "charon_container": "name of the container that holds charon",
-    "docker_host": "Docker API to look at that container; empty: don't look",
+    "docker_host": "Docker API to look at and heal that container; empty: do neither",
+    "heal_container": "start, unpause and restart it when it fails: yes or no",
+    "daemon_deadline_seconds": "after so long a silence charon is restarted; 10 to 600",
+    "restarts_per_hour": "so often at most the container is acted upon; 1 to 1000",
     "listen": "host:port of /metrics, /healthz, /readyz and /status",
     "resync_seconds": "the status is never older than this; 5 to 300",
     "dpd_delay_seconds": "silence after which a site is asked for a sign of life; 10 to 30",
@@ -81,6 +92,12 @@ def _convert(name: str, text: str) -> object:
 def _check(settings: Settings) -> None:
     checks = {
         "RESYNC_SECONDS": (5 <= settings.resync_seconds <= 300, "write 5 to 300"),
+        "HEAL_CONTAINER": (settings.heal_container in {"yes", "no"}, "write yes or no"),
+        "DAEMON_DEADLINE_SECONDS": (
+            10 <= settings.daemon_deadline_seconds <= 600,
+            "write 10 to 600",
+        ),
+        "RESTARTS_PER_HOUR": (1 <= settings.restarts_per_hour <= 1000, "write 1 to 1000"),
         "DPD_DELAY_SECONDS": (10 <= settings.dpd_delay_seconds <= 30, "write 10 to 30"),
         "HOLD_REMOVALS": (settings.hold_removals in {"yes", "no"}, "write yes or no"),
         "LOG_FORMAT": (settings.log_format in {"json", "text", "auto"}, "write json, text or auto"),

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
-from reconciler.core.actions import Action, impact
-from reconciler.core.status import ConnectionStatus, Status
+from reconciler.core.actions import Action, ContainerAction, impact
+from reconciler.core.status import ConnectionStatus, ContainerStatus, Status
 
 _COLOURS = {"up": "32", "down": "31", "connecting": "33"}
 _HEADINGS = (
@@ -61,6 +61,8 @@ def _remarks(status: Status, now: int) -> Iterable[str]:
     else:
         yield f"charon can't be asked: {daemon.error}"
     yield from _strangers(status, now)
+    if status.container is not None:
+        yield from _container_remarks(status.container, now)
     for fault in configuration.faults:
         yield f"{fault.severity}: {fault.path}: {fault.message}"
     if configuration.removals_held:
@@ -81,7 +83,21 @@ def _strangers(status: Status, now: int) -> Iterable[str]:
         yield f"and {len(latest) - _MOST_STRANGERS} more strangers; see reconciler status --json"
 
 
-def plan_text(actions: Sequence[Action], notes: Iterable[str] = ()) -> str:
+def _container_remarks(container: ContainerStatus, now: int) -> Iterable[str]:
+    name = f"container {container.name}"
+    if container.error:
+        yield f"{name}: {container.error}"
+    if container.problem:
+        due = f"; acted upon in {duration(max(0, container.next_attempt - now))}"
+        yield f"{name}: {container.problem}{due if container.next_attempt else ''}"
+    if container.held:
+        yield f"{name}: held: {container.held}"
+    if container.last_action:
+        ago = duration(max(0, now - container.last_action_at))
+        yield f"{name}: {ago} ago {container.last_action}"
+
+
+def plan_text(actions: Sequence[Action | ContainerAction], notes: Iterable[str] = ()) -> str:
     """Return one line an action: what, to whom, why, and who loses packets by it."""
     if not actions:
         return "\n".join(["nothing to do", *notes])

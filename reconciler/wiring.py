@@ -27,6 +27,7 @@ def real_world(
         write_status=lambda status: write_status(settings.status_file, status),
         read_hub_networks=read_hub_networks,
         observe_container=containers.observe,
+        mend_container=containers.carry_out,
         mount_faults=lambda: mount_faults(settings.config_path),
         take_failures=evidence.take if evidence else tuple,
     )

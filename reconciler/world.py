@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from reconciler.core.actions import ContainerAction
 from reconciler.core.check import Fault
 from reconciler.core.model import IpNetwork
 from reconciler.core.reasons import Failure
@@ -65,6 +66,7 @@ class World:
     write_status: Callable[[Status], None]
     read_hub_networks: Callable[[], Mapping[str, IpNetwork]] = dict
     observe_container: Callable[[], ContainerStatus | None] = lambda: None
+    mend_container: Callable[[ContainerAction], None] = lambda _: None
     mount_faults: Callable[[], tuple[Fault, ...]] = tuple
     take_failures: Callable[[], tuple[Failure, ...]] = tuple
     stopping: Callable[[], bool] = lambda: False

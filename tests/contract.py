@@ -30,6 +30,9 @@ class IkeContract:
         assert observed.daemon.workers_idle > 0
         assert {"AES_GCM_16", "PRF_HMAC_SHA2_256", "MODP_2048"} <= observed.algorithms
 
+    def test_it_answers_the_shortest_of_questions(self, ike: Ike) -> None:
+        assert ike.answers()
+
     def test_what_was_loaded_is_seen_and_in_sync(self, ike: Ike) -> None:
         self.load(ike, self.kspb)
         observed = ike.observe(deep=True)

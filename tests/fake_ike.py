@@ -142,6 +142,9 @@ class FakeIke:
         self.sas = [sa for sa in self.sas if sa.name != name]
         self._done()
 
+    def answers(self) -> bool:
+        return self.reachable
+
     def close(self) -> None:
         pass
 

@@ -85,7 +85,7 @@ def test_an_edge_imports_no_other_edge_and_nothing_that_decides(path: Path) -> N
 @pytest.mark.parametrize(
     ("module", "importers"),
     [
-        ("docker", {"edges/containers.py"}),
+        ("docker", {"edges/containers.py", "edges/container_events.py"}),
         ("inotify_simple", {"edges/file_watch.py"}),
         ("prometheus_client", {"edges/metrics.py", "edges/http.py"}),
         ("vici", {"edges/vici_client.py", "edges/vici_events.py", "edges/vici_codec.py"}),

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from reconciler.core.actions import ContainerAction
 from reconciler.core.model import IpNetwork
 from reconciler.core.status import ConnectionStatus, Status
 from reconciler.edges.manifest import read_document
@@ -17,6 +18,7 @@ from reconciler.round import Report, run_round
 from reconciler.settings import Settings
 from reconciler.world import Clock, Evidence, World
 from tests.builders import document
+from tests.fake_container import FakeContainer
 from tests.fake_ike import FakeIke
 
 
@@ -44,6 +46,7 @@ class Bench:
     memory: Memory = field(default_factory=Memory)
     evidence: Evidence = field(default_factory=Evidence)
     hub_networks: Mapping[str, IpNetwork] = field(default_factory=dict)
+    container: FakeContainer | None = None
 
     def __post_init__(self) -> None:
         for name in ("config", "cache", "state", "vpn"):
@@ -65,9 +68,15 @@ class Bench:
             write_status=lambda status: write_status(self.settings.status_file, status),
             read_hub_networks=lambda: self.hub_networks,
             take_failures=self.evidence.take,
+            observe_container=lambda: self.container.observe() if self.container else None,
+            mend_container=self._mend,
             jitter=lambda: 0.5,
             clock=self.clock,
         )
+
+    def _mend(self, action: ContainerAction) -> None:
+        assert self.container is not None
+        self.container.carry_out(action)
 
     def declare(self, **airports: dict[str, Any]) -> None:
         self.settings.config_path.write_text(json.dumps(document(**airports)))

@@ -115,26 +115,54 @@ class DropSecret:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class StartContainer:
+    """Start charon's container."""
+
+    name: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class UnpauseContainer:
+    """Let charon's container go on."""
+
+    name: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RestartContainer:
+    """End charon, by force if it doesn't end by itself, and start it anew."""
+
+    name: str
+    cause: str
+
+
 Action = (
     Load | Remove | StartChild | Redial | RekeyIke | RekeyChild | EndChild | EndIke | DropSecret
 )
+ContainerAction = StartContainer | UnpauseContainer | RestartContainer
 
 
-def goal_of(action: Action) -> str:
+def goal_of(action: Action | ContainerAction) -> str:
     """Name what the action is an attempt at; empty: it is never held back."""
     return getattr(action, "goal", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one action. No error: charon accepted it. `unreachable`: it was not asked."""
+    """What became of one action. No error: charon, or Docker, accepted it.
 
-    action: Action
+    `unreachable`: it was not even asked.
+    """
+
+    action: Action | ContainerAction
     error: str | None = None
     unreachable: bool = False
 
 
-def impact(action: Action) -> str:
+def impact(action: Action | ContainerAction) -> str:
     """Say who loses packets by this action, and for how long (row N5 of the mission)."""
     match action:
         case Load():
@@ -158,3 +186,9 @@ def impact(action: Action) -> str:
             )
         case DropSecret():
             return "nobody loses packets"
+        case StartContainer():
+            return "nobody loses packets: no tunnel is up without it"
+        case UnpauseContainer():
+            return "nobody loses packets: none pass while it is paused"
+        case RestartContainer():
+            return "every tunnel is cut until its site has dialled in again"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.core.actions import Action, Load, Outcome, goal_of
+from reconciler.core.actions import Action, ContainerAction, Load, Outcome, goal_of
 
 FIRST_S = 5.0
 LONGEST_S = 300.0
@@ -42,7 +42,7 @@ def delay_s(count: int, jitter: float, first_s: float = FIRST_S) -> float:
     return float(min(doubled * (0.5 + jitter), LONGEST_S))
 
 
-def key_of(action: Action) -> Key:
+def key_of(action: Action | ContainerAction) -> Key:
     """Return what attempts at this action are counted under."""
     return action.name, goal_of(action)
 

@@ -119,6 +119,10 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Unobserved:
-    """It was not possible to look. Nothing is planned from this, and nothing removed."""
+    """It was not possible to look. Nothing is planned from this, and nothing removed.
+
+    `no_access`: the way to charon is barred, which says nothing of charon itself.
+    """
 
     reason: str
+    no_access: bool = False

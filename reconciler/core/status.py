@@ -115,12 +115,24 @@ class ContainerStatus(_Document):
     """The container that holds charon, as the Docker API sees it."""
 
     name: str
-    state: str = Field(description="running, exited, …; unknown: the API could not be asked.")
+    state: str = Field(
+        description="running, exited, …; missing: there is none; unknown: the API can't be asked."
+    )
     health: str = ""
     restart_count: int = 0
     exit_code: int = 0
     out_of_memory: bool = False
+    started_at: int = Field(0, description="When it was last started.")
     error: str = ""
+    problem: str = Field("", description="What is wrong, in words; empty while charon answers.")
+    held: str = Field("", description="Why nothing is done about it although it could be.")
+    budget_used_up: bool = Field(False, description="Held until the hour has room again.")
+    next_attempt: int = Field(0, description="When something is done about it; 0: nothing is due.")
+    attempts: int = Field(0, description="Since charon last answered for a minute.")
+    attempt_times: tuple[int, ...] = Field((), description="Of the last hour.")
+    not_before: int = Field(0, description="Back-off: no attempt before this.")
+    last_action: str = ""
+    last_action_at: int = 0
 
 
 class FaultStatus(_Document):

@@ -1,16 +1,32 @@
-"""The container that holds charon, through the Docker API: only looked at."""
+"""The container that holds charon, through the Docker API: looked at, started, unpaused, restarted.
+
+Every call has a short deadline, because the loop waits for it.
+"""
+
+from datetime import datetime
 
 import docker
-from docker.errors import DockerException
-from requests.exceptions import RequestException
+from docker.errors import APIError, DockerException, NotFound
+from requests.exceptions import RequestException, Timeout
 
+from reconciler.core.actions import (
+    ContainerAction,
+    RestartContainer,
+    StartContainer,
+    UnpauseContainer,
+)
 from reconciler.core.status import ContainerStatus
+from reconciler.errors import ContainerRefused
 
-_TIMEOUT_S = 2
+_LOOK_S = 2
+_ACT_S = 4
+# A charon that hangs does not heed SIGTERM; one that hears it needs far less for its goodbyes.
+_STOP_S = 2
+_LONGEST_WORDS = 200
 
 
 class Containers:
-    """Looks at one container. Without a Docker API everything else goes on, and it is said."""
+    """One container. Without a Docker API everything else goes on, and it is said."""
 
     def __init__(self, docker_host: str, container: str) -> None:
         self._docker_host = docker_host
@@ -22,17 +38,53 @@ class Containers:
         if not self._docker_host:
             return None
         try:
-            if self._client is None:
-                self._client = docker.APIClient(
-                    base_url=self._docker_host, version="auto", timeout=_TIMEOUT_S
-                )
-            found = self._client.inspect_container(self._container)
+            found = self._connected(_LOOK_S).inspect_container(self._container)
+        except NotFound:
+            return ContainerStatus(name=self._container, state="missing")
         except (DockerException, RequestException) as error:
-            self._client = None
-            return ContainerStatus(
-                name=self._container, state="unknown", error=f"Docker API: {type(error).__name__}"
-            )
+            self._close()
+            return ContainerStatus(name=self._container, state="unknown", error=_words(error))
         return _status(self._container, found)
+
+    def carry_out(self, action: ContainerAction) -> None:
+        """Return when Docker has done it, after some seconds at most. Raises ContainerRefused."""
+        try:
+            client = self._connected(_ACT_S)
+            match action:
+                case StartContainer():
+                    client.start(action.name)
+                case UnpauseContainer():
+                    client.unpause(action.name)
+                case RestartContainer():
+                    client.restart(action.name, timeout=_STOP_S)
+        except (DockerException, RequestException) as error:
+            self._close()
+            raise ContainerRefused(_words(error)) from error
+
+    def _connected(self, timeout_s: int) -> docker.APIClient:
+        if self._client is None:
+            self._client = docker.APIClient(
+                base_url=self._docker_host, version="auto", timeout=_LOOK_S
+            )
+        self._client.timeout = timeout_s
+        return self._client
+
+    def _close(self) -> None:
+        if self._client is not None:
+            self._client.close()
+        self._client = None
+
+
+def _words(error: Exception) -> str:
+    """Say it in one line: Docker's own words, if there are any."""
+    if isinstance(error, APIError) and error.status_code == 403:
+        return "Docker API: 403, its proxy refuses; has it the same CHARON_CONTAINER?"
+    if isinstance(error, APIError):
+        words = " ".join(str(error.explanation).split())[:_LONGEST_WORDS]
+        return f"Docker API: {error.status_code} {words}"
+    if isinstance(error, Timeout) or isinstance(error.__context__, Timeout):
+        return "Docker API: no answer in time"
+    return f"Docker API: {' '.join(str(error).split())[:_LONGEST_WORDS]}"
 
 
 def _status(name: str, found: dict[str, object]) -> ContainerStatus:
@@ -47,4 +99,13 @@ def _status(name: str, found: dict[str, object]) -> ContainerStatus:
         restart_count=restarts if isinstance(restarts, int) else 0,
         exit_code=int(state.get("ExitCode") or 0),
         out_of_memory=bool(state.get("OOMKilled")),
+        started_at=_unix(str(state.get("StartedAt", ""))),
     )
+
+
+def _unix(text: str) -> int:
+    """Read Docker's times, which have nanoseconds; the year 1 is its never."""
+    try:
+        return max(0, int(datetime.fromisoformat(text[:19] + "+00:00").timestamp()))
+    except ValueError:
+        return 0

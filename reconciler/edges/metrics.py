@@ -19,14 +19,18 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from reconciler import __version__
-from reconciler.core.actions import Action, Outcome
+from reconciler.core.actions import Action, ContainerAction, Outcome, RestartContainer
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import FAILURES
-from reconciler.core.status import ConnectionStatus, Status
+from reconciler.core.status import ConnectionStatus, ContainerStatus, Status
 
 _LABELS = ["airport", "connection"]
 _STATES = ("up", "down", "connecting")
-_ACTIONS = tuple(kind.__name__ for kind in Action.__args__)
+_CONTAINER_STATES = (
+    *("created", "running", "paused", "restarting", "removing", "exited", "dead"),
+    *("missing", "unknown"),
+)
+_ACTIONS = tuple(kind.__name__ for kind in (*Action.__args__, *ContainerAction.__args__))
 
 
 class Traffic:
@@ -93,6 +97,11 @@ class Metrics:
             ["action", "result"],
             registry=self.registry,
         )
+        self._restarts = Counter(
+            "vpn_container_restarts",
+            "Restarts of charon's container by the reconciler, not those by Docker.",
+            registry=self.registry,
+        )
         self._loads = Counter(
             "vpn_configuration_reads",
             "Readings of airports.json.",
@@ -137,6 +146,8 @@ class Metrics:
         for outcome in outcomes:
             result = "accepted" if outcome.error is None else "failed"
             self._actions.labels(type(outcome.action).__name__, result).inc()
+            if isinstance(outcome.action, RestartContainer) and outcome.error is None:
+                self._restarts.inc()
         self._loads.labels("ok" if status.configuration.valid else "invalid").inc()
         if isinstance(observed, Observed):
             self._last_round.set(status.timestamp)
@@ -160,6 +171,7 @@ class Metrics:
         if self._status is None:
             return
         yield from _daemon(self._status)
+        yield from _container(self._status.container)
         yield from _configuration(self._status)
         yield from _connections(self._status.connections)
         yield from _reasons(self._status)
@@ -189,6 +201,28 @@ def _daemon(status: Status) -> Iterator[Metric]:
     yield _gauge("vpn_daemon_workers_idle", "Idle worker threads.", daemon.workers_idle)
     yield _gauge("vpn_daemon_workers", "Worker threads.", daemon.workers_total)
     yield _gauge("vpn_daemon_queued_jobs", "Jobs that wait for a worker.", daemon.queued_jobs)
+
+
+def _container(container: ContainerStatus | None) -> Iterator[Metric]:
+    """Say nothing of a container that nobody was asked about."""
+    if container is None:
+        return
+    state = GaugeMetricFamily(
+        "vpn_container_state", "1 for the state that Docker tells.", labels=["state"]
+    )
+    for name in _CONTAINER_STATES:
+        state.add_metric([name], container.state == name)
+    yield state
+    yield _gauge(
+        "vpn_container_healing_held",
+        "1: charon's container is ill, but the budget of the hour is used up.",
+        container.budget_used_up,
+    )
+    yield _gauge(
+        "vpn_container_next_attempt_timestamp_seconds",
+        "When it is next acted upon; 0: nothing is due.",
+        container.next_attempt,
+    )
 
 
 def _configuration(status: Status) -> Iterator[Metric]:

@@ -6,6 +6,7 @@ stream is out of step; a streamed reply is always read to its end.
 """
 
 import contextlib
+import errno
 import socket
 import struct
 from collections.abc import Callable, Mapping
@@ -17,9 +18,15 @@ from vici.exception import CommandException
 from reconciler.core.observed import IkeSa, Observed
 from reconciler.core.render import mark_of_secret
 from reconciler.edges import vici_codec as codec
-from reconciler.errors import IkeRefused, IkeUnreachable
+from reconciler.errors import IkeNoAccess, IkeRefused, IkeUnreachable
 
 T = TypeVar("T")
+_ANSWER_S = 2.0
+# No socket, no right to it, or nothing left of our own to open it with.
+_NO_ACCESS = frozenset(
+    {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM}
+    | {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 
 
 class DeadlineSocket(socket.socket):
@@ -118,6 +125,17 @@ class ViciClient:
         with _ignored("no matching"):
             self._control("terminate", {"ike": name, "force": "yes", "timeout": "-1"})
 
+    def answers(self) -> bool:
+        """Send `version` on a connection of its own."""
+        client = ViciClient(self._path, min(self._deadline_s, _ANSWER_S))
+        try:
+            client._call(lambda session: session.version())
+        except IkeUnreachable:
+            return False
+        finally:
+            client.close()
+        return True
+
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""
         used, self._socket, self._session = self._socket, None, None
@@ -178,7 +196,9 @@ class ViciClient:
             self._late = used is not None and used.timed_out
             self.close()
             reason = f"no answer within {self._deadline_s:g} s" if self._late else str(error)
-            raise IkeUnreachable(f"VICI at {self._path}: {reason}") from error
+            barred = isinstance(error, OSError) and error.errno in _NO_ACCESS
+            kind = IkeNoAccess if barred else IkeUnreachable
+            raise kind(f"VICI at {self._path}: {reason}") from error
 
     def _connected(self) -> Session:
         if self._aborted:

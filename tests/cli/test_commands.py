@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,7 @@ from reconciler.edges.status_file import write_status
 from reconciler.settings import Settings
 from tests.builders import document, vpn
 from tests.cli.conftest import Installation
+from tests.edges.docker_server import docker_server
 from tests.edges.test_status_file import CONNECTION, status
 
 COMMANDS = {
@@ -106,6 +108,37 @@ def test_a_plan_without_charon_is_1_and_says_why(installation: Installation) -> 
     assert (answer.code, answer.out) == (1, "")
     assert "charon can't be asked" in answer.err
     assert "No such file" in answer.err
+
+
+@pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+@pytest.mark.parametrize(
+    ("state", "action", "impact"),
+    [
+        ("exited", "StartContainer", "nobody loses packets"),
+        ("paused", "UnpauseContainer", "nobody loses packets"),
+    ],
+)
+def test_without_charon_the_plan_is_what_mends_its_container(
+    installation: Installation, tmp_path: Path, state: str, action: str, impact: str
+) -> None:
+    installation.config.write_text(json.dumps(document(kspb=vpn())))
+    with docker_server(tmp_path / "docker.sock") as server:
+        server.container = {"State": {"Status": state}}
+        host = f"--docker-host={server.host}"
+        answer = installation.run("plan", host)
+        assert answer.code == 3
+        assert f"~  {action}" in answer.out
+        assert impact in answer.out
+        assert "charon can't be asked" in answer.err
+        (change,) = json.loads(installation.run("plan", host, "--json").out)["changes"]
+        assert (change["action"], change["container"]) == (action, "gateway")
+        held = installation.run("plan", host, "--heal-container=no")
+        assert "held: HEAL_CONTAINER=no" in held.err
+        assert server.posts == [], "a plan changes nothing"
+        server.container = None
+        missing = installation.run("plan", host)
+        assert (missing.code, missing.out) == (1, "")
+        assert "does not exist; on the host: docker compose up --detach" in missing.err
 
 
 def test_an_apply_without_charon_is_1_and_says_so_in_the_status(

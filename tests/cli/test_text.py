@@ -6,7 +6,12 @@ from reconciler.core.actions import EndIke, Load, Remove
 from reconciler.core.history import Stranger
 from reconciler.core.negotiated import Flaw
 from reconciler.core.reasons import Code, Side
-from reconciler.core.status import ConnectionStatus, DegradedReason, FaultStatus
+from reconciler.core.status import (
+    ConnectionStatus,
+    ContainerStatus,
+    DegradedReason,
+    FaultStatus,
+)
 from reconciler.text import duration, plan_text, size, status_text
 from tests.builders import connection
 from tests.edges.test_status_file import CONNECTION, status
@@ -126,6 +131,35 @@ def test_a_last_good_or_held_tunnel_says_so_in_its_line() -> None:
     lines = text(kept, held).splitlines()
     assert lines[1].endswith("NO_PROPOSAL_CHOSEN; removal held")
     assert lines[2].endswith("last good declaration, the new one is faulty")
+
+
+def test_what_is_wrong_with_the_container_and_what_is_done_about_it_stands_below_the_table() -> (
+    None
+):
+    ill = ContainerStatus(
+        name="gateway",
+        state="exited",
+        problem="stopped with exit code 1",
+        next_attempt=NOW + 40,
+        last_action="StartContainer: stopped with exit code 1",
+        last_action_at=NOW - 7200,
+    )
+    lines = text(DOWN, container=ill).splitlines()
+    assert "container gateway: stopped with exit code 1; acted upon in 40s" in lines
+    assert "container gateway: 2h ago StartContainer: stopped with exit code 1" in lines
+    held = ill.model_copy(update={"held": "HEAL_CONTAINER=no", "next_attempt": 0})
+    lines = text(DOWN, container=held).splitlines()
+    assert "container gateway: stopped with exit code 1" in lines
+    assert "container gateway: held: HEAL_CONTAINER=no" in lines
+
+
+def test_of_a_container_that_is_well_nothing_is_said() -> None:
+    assert "container" not in text(UP, container=ContainerStatus(name="gateway", state="running"))
+
+
+def test_a_docker_api_that_does_not_answer_is_told() -> None:
+    unknown = ContainerStatus(name="gateway", state="unknown", error="Docker API: refused")
+    assert "container gateway: Docker API: refused" in text(UP, container=unknown).splitlines()
 
 
 def test_without_tunnels_the_table_is_a_heading() -> None:

@@ -59,6 +59,7 @@ class Stack:
             "NETWORK_PREFIX": NETWORK_PREFIX,
             "HTTP_PORT": str(HTTP_PORT),
             "SITE_DPD_DELAY": "5s",
+            "RESTARTS_PER_HOUR": "1000",  # the tests do in minutes what else takes months
         }
 
     def demo(self, what: str) -> str:

@@ -165,9 +165,11 @@ def test_sighup_makes_a_round(stack: Stack) -> None:
     eventually(lambda: "SIGHUP" in stack.status().reconciler.reasons, 5)
 
 
-def test_a_frozen_charon_is_called_unreachable_and_nothing_is_claimed_of_tunnels(
+def test_a_frozen_charon_is_called_unreachable_and_if_it_thaws_in_time_it_is_left_alone(
     stack: Stack,
 ) -> None:
+    """Meanwhile nothing is claimed of tunnels. What comes after is in test_container_faults.py."""
+    since = stack.status().daemon.running_since
     pid = docker("inspect", "--format", "{{.State.Pid}}", GATEWAY).strip()
     ids = stack.ike_ids()
     run("kill", "-STOP", pid)
@@ -182,3 +184,4 @@ def test_a_frozen_charon_is_called_unreachable_and_nothing_is_claimed_of_tunnels
         run("kill", "-CONT", pid)
     stack.wait_until_all_up()
     assert set(stack.ike_ids()) == set(ids)
+    assert abs(stack.status().daemon.running_since - since) <= 2, "it was not restarted"

@@ -8,13 +8,21 @@ import pytest
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from reconciler.core.actions import EndIke, Load, Outcome
+from reconciler.core.actions import (
+    EndIke,
+    Load,
+    Outcome,
+    RestartContainer,
+    StartContainer,
+    UnpauseContainer,
+)
 from reconciler.core.history import Stranger
 from reconciler.core.observed import ChildSa, Daemon, IkeSa, Observed, Unobserved
 from reconciler.core.reasons import FAILURES, Code
 from reconciler.core.status import (
     ConfigurationStatus,
     ConnectionStatus,
+    ContainerStatus,
     DaemonStatus,
     LoopStatus,
     State,
@@ -266,6 +274,40 @@ def test_actions_are_counted_by_kind_and_result(metrics: Metrics) -> None:
         ("EndIke", "failed", 0),
     ):
         assert value(metrics, "vpn_actions_total", action=action, result=result) == count
+
+
+@pytest.mark.parametrize("kind", [StartContainer, UnpauseContainer, RestartContainer])
+def test_what_was_done_to_the_container_is_counted_and_its_restarts_by_themselves(
+    metrics: Metrics, kind: type[StartContainer | UnpauseContainer | RestartContainer]
+) -> None:
+    for result in ("accepted", "failed"):
+        assert value(metrics, "vpn_actions_total", action=kind.__name__, result=result) == 0
+    assert value(metrics, "vpn_container_restarts_total") == 0
+    outcomes = [Outcome(kind("gateway", "why")), Outcome(kind("gateway", "why"), "refused")]
+    metrics.publish(status(), Unobserved("gone"), outcomes, 0.1)
+    for result in ("accepted", "failed"):
+        assert value(metrics, "vpn_actions_total", action=kind.__name__, result=result) == 1
+    expected = 1 if kind is RestartContainer else 0
+    assert value(metrics, "vpn_container_restarts_total") == expected
+
+
+def test_the_container_is_in_exactly_one_state(metrics: Metrics) -> None:
+    container = ContainerStatus(
+        name="gateway", state="exited", budget_used_up=True, next_attempt=1_750_000_090
+    )
+    found = status(reachable=False).model_copy(update={"container": container})
+    publish(metrics, Unobserved("gone"), found)
+    family = families(metrics)["vpn_container_state"]
+    assert len(family.samples) == 9
+    assert [s.labels["state"] for s in family.samples if s.value] == ["exited"]
+    assert value(metrics, "vpn_container_healing_held") == 1
+    assert value(metrics, "vpn_container_next_attempt_timestamp_seconds") == 1_750_000_090
+
+
+def test_without_a_docker_api_nothing_is_said_of_the_container(metrics: Metrics) -> None:
+    publish(metrics, observed(), status(tunnel()))
+    assert "vpn_container_state" not in families(metrics)
+    assert "vpn_container_healing_held" not in families(metrics)
 
 
 def test_rounds_readings_reasons_and_errors_are_counted(metrics: Metrics) -> None:

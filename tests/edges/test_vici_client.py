@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeRefused, IkeUnreachable
+from reconciler.errors import IkeNoAccess, IkeRefused, IkeUnreachable
 from tests.builders import connection
 from tests.edges.vici_samples import ALGORITHMS, IKE, KSPB, STATS, VERSION
 from tests.edges.vici_server import ViciServer, vici_server
@@ -196,6 +196,44 @@ def test_what_is_gone_already_is_no_error_where_it_was_to_go(
 def test_a_missing_socket_is_unreachable(path: Path, client: ViciClient) -> None:
     with pytest.raises(IkeUnreachable, match="No such file or directory"):
         client.observe(deep=False)
+
+
+def test_a_way_that_is_barred_is_told_from_a_charon_that_does_not_answer(
+    path: Path, client: ViciClient
+) -> None:
+    """No socket says nothing of charon; a socket at which nobody listens says enough."""
+    with pytest.raises(IkeNoAccess):
+        client.observe(deep=False)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    with pytest.raises(IkeUnreachable) as caught:
+        client.observe(deep=False)
+    assert not isinstance(caught.value, IkeNoAccess)
+
+
+def test_a_charon_that_stopped_answering_lists_still_answers_the_shortest_of_questions(
+    server: ViciServer, client: ViciClient
+) -> None:
+    def falls_silent(_: Mapping[str, Any]) -> Mapping[str, Any]:
+        server.misbehave = never
+        return STATS
+
+    server.answers["stats"] = falls_silent
+    with pytest.raises(IkeUnreachable):
+        client.observe(deep=False)
+    server.misbehave = None
+    assert client.answers()
+
+
+def test_a_charon_that_is_gone_or_hangs_answers_nothing(
+    path: Path, server: ViciServer, client: ViciClient
+) -> None:
+    server.misbehave = never
+    assert not client.answers()
+    server.close()
+    assert not client.answers()
+    path.unlink()
+    assert not client.answers()
 
 
 def test_a_socket_that_nobody_listens_at_is_unreachable(path: Path, client: ViciClient) -> None:
