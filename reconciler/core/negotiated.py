@@ -54,6 +54,8 @@ def compare(connection: Connection, sas: Iterable[IkeSa]) -> tuple[Degradation, 
 def _narrowed(connection: Connection, children: list[ChildSa]) -> Iterator[Degradation]:
     """By default the hub's side is whatever the site asks for; only less than declared is wrong."""
     declared = [subnet for subnet in connection.local_subnets if subnet.prefixlen > 0]
+    if not declared:
+        return
     have = [subnet for child in children for subnet in child.local_subnets]
     missing = uncovered(declared, have)
     if missing:
@@ -90,13 +92,19 @@ def _other_cipher(suite: Suite, used: Algorithms) -> list[str]:
 
 
 def _duplicates(live: list[IkeSa]) -> Iterator[Degradation]:
-    lasting = [sa for sa in live if sa.established_s >= _LASTING_S]
+    lasting = [sa for sa in live if sa.established_s >= _LASTING_S] if len(live) > 1 else []
     if len(lasting) > 1:
         numbers = ", ".join(sorted((sa.unique_id for sa in lasting), key=int))
         text = f"{len(lasting)} IKE_SAs carry it at the same time: {numbers}"
         yield Degradation(Flaw.DUPLICATE_IKE_SAS, text)
     for sa in live:
-        seen = [c.remote_subnets for c in sa.carrying_children if c.installed_s >= _LASTING_S]
+        if len(sa.children) < 2:
+            continue
+        seen = [
+            (child.local_subnets, child.remote_subnets)
+            for child in sa.carrying_children
+            if child.installed_s >= _LASTING_S
+        ]
         if len(seen) > len(set(seen)):
             text = f"IKE_SA {sa.unique_id} holds several CHILD_SAs for the same subnets"
             yield Degradation(Flaw.DUPLICATE_CHILD_SAS, text)

@@ -116,7 +116,7 @@ MEANINGS: Mapping[Code, Meaning] = {
     Code.NO_ANSWER: Meaning(
         Side.NETWORK,
         "the site does not answer at its declared address",
-        "Is `remote_address` right, the router on, and UDP 500 open towards it?",
+        "See whether `remote_address` is right, the router on, and UDP 500 open towards it.",
     ),
     Code.HALF_OPEN: Meaning(
         Side.NETWORK,

@@ -6,6 +6,7 @@ Field names: strongSwan's vici/README.md and what charon 6.0 was seen to send.
 import struct
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any
 
@@ -19,6 +20,7 @@ from reconciler.core.model import IpNetwork
 from reconciler.core.observed import Algorithms, ChildSa, Daemon, IkeSa
 
 Raw = Mapping[str, Any]
+_ALGORITHM_KEYS = ("encr-alg", "encr-keysize", "integ-alg", "prf-alg", "dh-group")
 # How a session ends: the socket fails, or what came is not VICI. The `vici` package has no one name
 # for that, and reads `errmsg` without looking whether it is there.
 BROKEN = (
@@ -40,7 +42,10 @@ def text(message: Raw, key: str, default: str = "") -> str:
 
 def number(message: Raw, key: str) -> int:
     """Read one value as a whole number, 0 if it is absent or none."""
-    value = text(message, key)
+    return _number(text(message, key))
+
+
+def _number(value: str) -> int:
     return int(value) if value.isascii() and value.isdecimal() and len(value) < 21 else 0
 
 
@@ -97,21 +102,17 @@ def ike_sa(name: str, message: Raw) -> IkeSa:
         initiator=text(message, "initiator") == "yes",
         established_s=number(message, "established"),
         children=tuple(_child_sa(section(children, key)) for key in children),
-        algorithms=_algorithms(message),
+        algorithms=_algorithms(*(text(message, key) for key in _ALGORITHM_KEYS)),
         nat_seen=text(message, "nat-any") == "yes",
         tasks_active=texts(message, "tasks-active"),
         tasks_queued=texts(message, "tasks-queued"),
     )
 
 
-def _algorithms(message: Raw) -> Algorithms:
-    return Algorithms(
-        encryption=text(message, "encr-alg"),
-        key_bits=number(message, "encr-keysize"),
-        integrity=text(message, "integ-alg"),
-        prf=text(message, "prf-alg"),
-        group=text(message, "dh-group"),
-    )
+@lru_cache(256)
+def _algorithms(encryption: str, size: str, integrity: str, prf: str, group: str) -> Algorithms:
+    """Thousands of SAs use the same few."""
+    return Algorithms(encryption, _number(size), integrity, prf, group)
 
 
 def _child_sa(message: Raw) -> ChildSa:
@@ -127,7 +128,7 @@ def _child_sa(message: Raw) -> ChildSa:
         received_packets=number(message, "packets-in"),
         sent_packets=number(message, "packets-out"),
         installed_s=number(message, "install-time"),
-        algorithms=_algorithms(message),
+        algorithms=_algorithms(*(text(message, key) for key in _ALGORITHM_KEYS)),
         udp_encapsulated=text(message, "encap") == "yes",
     )
 

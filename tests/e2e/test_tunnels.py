@@ -141,20 +141,26 @@ def negotiated(stack: Stack, name: str) -> set[str]:
     }
 
 
+FAILURES_OF_KSPB = (
+    'vpn_connection_failures_total{airport="kspb",connection="kspb_vpn",reason="wrong-psk"}'
+)
+
+
 def test_a_changed_key_shuts_out_the_site_that_has_the_old_one(stack: Stack) -> None:
     def rekey(airports: Airports) -> None:
         airports["kspb"]["vpn"]["psk"] = new_psk()
 
     with stack.pinging(SITES["kczk"], SITES["s51"]) as losses, stack.edited(rekey):
         eventually(lambda: not stack.is_up("kspb_vpn"), 5, "kspb is cut")
-        eventually(lambda: last_error(stack, "kspb_vpn"), 10, "the reason is told")
+        eventually(lambda: reason_code(stack, "kspb_vpn") == "wrong-psk", 10, "the reason is told")
+        eventually(lambda: stack.metric(FAILURES_OF_KSPB), 5, "and counted")
         assert not stack.sas("kspb_vpn")
     assert [loss.lost for loss in losses.values()] == [[], []]
 
 
-def last_error(stack: Stack, name: str) -> str:
+def reason_code(stack: Stack, name: str) -> str:
     connection = stack.connection(name)
-    return connection.last_error if connection else ""
+    return connection.reason_code if connection else ""
 
 
 def test_an_edit_that_changes_nothing_sends_charon_nothing(stack: Stack) -> None:
@@ -197,7 +203,7 @@ def test_a_site_with_a_wrong_key_never_gets_a_child_and_another_sites_key_does_n
                 wait_for_refusal(stack, site)
             assert stack.ike_ids() == ids
             assert not stack.sas("kxyz_vpn")
-        assert last_error(stack, "kxyz_vpn")
+        assert reason_code(stack, "kxyz_vpn") == "wrong-psk"
     assert [loss.lost for loss in losses.values()] == [[], [], []]
 
 
