@@ -61,7 +61,7 @@ def act(action: Action, ike: Ike) -> Outcome:
 def _redial(action: Redial, ike: Ike) -> None:
     """Dial where the peer is seen now. An attempt under way keeps the settings it began with."""
     connection = action.connection
-    towards = connection.towards(action.remote_host, action.remote_port)
+    towards = connection.towards(action.remote_host, action.remote_port, action.instead_of)
     ike.load_connection(connection.name, towards)
     try:
         ike.start_child(connection.name, connection.child_name)

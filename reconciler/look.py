@@ -73,7 +73,7 @@ class Memory:
         last_valid: when airports.json last had no error, unix seconds.
         decided: the last decision.
         answers: the key that sites with two of them were answered with.
-        refused_s: when a site last refused the hub's proof of its key, on the monotonic clock.
+        refused_s: when a site has just refused the hub's proof of its key, on the monotonic clock.
         lost: why an earlier memory could not be taken over; empty if it was.
 
     """

@@ -28,7 +28,6 @@ _TIMER_SHARE = 0.7
 _CALM_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _UNREACHABLE_PAUSE_S = 2.0
-_SETTLING_PAUSE_S = 0.5
 _STANDING_BY = "standing by: another reconciler keeps this hub"
 
 
@@ -179,12 +178,11 @@ class Loop:
             return 0.0
         if isinstance(report.observed, Unobserved):
             return _UNREACHABLE_PAUSE_S
-        if report.settling:
-            return _SETTLING_PAUSE_S
         now_s = self._world.clock.monotonic_s()
         # One that is past was made, or is under way: nothing to get up for.
         waits = (attempts.next_s - now_s for attempts in memory.attempts.values())
         due = [wait_s for wait_s in waits if wait_s > 0]
+        due += [report.look_again_s] if report.look_again_s is not None else []
         return min([self._world.settings.resync_seconds * _TIMER_SHARE, *due])
 
     def _publish(self, report: Report) -> None:

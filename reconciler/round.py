@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from reconciler.act import act
 from reconciler.core.actions import Action, EndIke, Outcome
 from reconciler.core.backoff import after_round, hold_back
-from reconciler.core.diff import settling
+from reconciler.core.diff import look_again_s
 from reconciler.core.history import Now, Record, record
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import HUB_REFUSED, Failure
@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 ACT_FOR_S = 5.0
 # charon tells its start by subtracting two clocks, so the second may differ between two looks.
 _START_TIME_ERROR_S = 2
+_JUST_CAME_UP_S = 0.5
 # These events tell of SAs only; after anything else the connections are looked at as well.
 SHALLOW_REASONS = frozenset(
     {"ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", "failure logged"}
@@ -41,7 +42,7 @@ class Report:
 
     Attributes:
         more: actions are left over, so the next round follows at once.
-        settling: an SA has just come up or waits for its end, so the next round follows soon.
+        look_again_s: an SA has just come up or waits for its end, so the next round follows soon.
 
     """
 
@@ -50,7 +51,7 @@ class Report:
     observed: Observed | Unobserved
     outcomes: tuple[Outcome, ...]
     more: bool
-    settling: bool
+    look_again_s: float | None
     took_s: float
 
 
@@ -71,7 +72,7 @@ def _run_round(
     began_s, asked_s = time.monotonic(), world.clock.monotonic_s()
     reasons = tuple(sorted(reasons))
     failures = world.take_failures()
-    memory = replace(memory, refused_s={**memory.refused_s, **_refusals(failures)})
+    memory = replace(memory, refused_s=_refusals(failures))
     seen = look(
         world, memory, deep=not set(reasons) <= SHALLOW_REASONS, allow_removals=allow_removals
     )
@@ -94,9 +95,10 @@ def _run_round(
     took_s = time.monotonic() - began_s
     _log_round(memory, reasons, done, took_s)
     more = len(due) > len(outcomes)
-    soon = any(map(just_came_up, status.connections.values()))
-    soon |= isinstance(observed, Observed) and settling(seen.desired, observed)
-    return memory, Report(status, written, observed, done, more, soon, took_s)
+    again_s = look_again_s(seen.desired, observed) if isinstance(observed, Observed) else None
+    if any(map(just_came_up, status.connections.values())):
+        again_s = _JUST_CAME_UP_S
+    return memory, Report(status, written, observed, done, more, again_s, took_s)
 
 
 def _remember(world: World, memory: Memory, seen: Look) -> list[str]:

@@ -53,6 +53,7 @@ class Redial:
     connection: Connection
     remote_host: str
     remote_port: int
+    instead_of: str
     cause: str
     goal: str = ""
 

@@ -152,10 +152,11 @@ def _what_changed(mark: Mark, before: Iterable[Mark]) -> str:
     return ", ".join(text for text, changed in parts if changed)
 
 
-def settling(desired: Mapping[str, Connection], observed: Observed) -> bool:
-    """Tell whether some old SA will have to end as soon as its successor has settled."""
+def look_again_s(desired: Mapping[str, Connection], observed: Observed) -> float | None:
+    """Return after how many seconds some old SA may have to end; None: none will have to."""
     sas: dict[str, list[IkeSa]] = {}
     for sa in observed.sas:
         if sa.name in desired:
             sas.setdefault(sa.name, []).append(sa)
-    return any(ladder.settling(desired[name], of_name) for name, of_name in sas.items())
+    waits_s = (ladder.look_again_s(desired[name], of_name) for name, of_name in sas.items())
+    return min((wait_s for wait_s in waits_s if wait_s is not None), default=None)

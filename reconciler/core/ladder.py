@@ -31,6 +31,7 @@ DUPLICATE_GRACE_S = 10
 CHILD_TRIES = 2
 # charon's ages are whole seconds of another clock.
 _AGE_ERROR_S = 1
+_SOON_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +156,7 @@ def _next_rung(
         return StartChild(name, connection.child_name, f"{what} changed", goal=in_place)
     if sa.remote_host and not given.tried(beside):
         cause = f"{what} changed, which takes a new IKE_SA"
-        return Redial(connection, sa.remote_host, sa.remote_port, cause, goal=beside)
+        return _redial(connection, sa, cause, goal=beside)
     return EndIke(
         name, sa.unique_id, f"{what} changed, and the site does not let itself be dialled"
     )
@@ -188,7 +189,7 @@ def _renewed(
         elif any(_settled(connection, o) and now - o.established_s >= before for o in others):
             yield EndIke(name, sa.unique_id, "a newer IKE_SA carries the tunnel", carried=True)
         elif sa.remote_host and not any(now - o.established_s >= before for o in others):
-            yield Redial(connection, sa.remote_host, sa.remote_port, cause, goal="rekey")
+            yield _redial(connection, sa, cause, goal="rekey")
         return
     for child in sa.carrying_children:
         if child.state == "INSTALLED" and now - child.installed_s < before:
@@ -204,7 +205,11 @@ def _renegotiated(connection: Connection, sa: IkeSa, given: Circumstances) -> It
     due = older and sa.remote_host and not given.tried("renew beside")
     if due and has_other_algorithms(connection, sa):
         cause = "its algorithms are other ones than the declared ones"
-        yield Redial(connection, sa.remote_host, sa.remote_port, cause, goal="renew beside")
+        yield _redial(connection, sa, cause, goal="renew beside")
+
+
+def _redial(connection: Connection, sa: IkeSa, cause: str, goal: str) -> Redial:
+    return Redial(connection, sa.remote_host, sa.remote_port, sa.unique_id, cause, goal)
 
 
 def _second_child(connection: Connection, sa: IkeSa) -> Iterable[Action]:
@@ -255,8 +260,14 @@ def _from_elsewhere(connection: Connection, sa: IkeSa) -> bool:
     return declared is not None and sa.remote_host not in ("", str(declared))
 
 
-def settling(connection: Connection, sas: Sequence[IkeSa]) -> bool:
-    """Tell whether an old SA will have to end as soon as its successor has settled."""
-    carrying = [child for sa in sas for child in sa.carrying_children]
+def look_again_s(connection: Connection, sas: Sequence[IkeSa]) -> float | None:
+    """Return after how many seconds an old SA may have to end, as its successor has settled."""
+    live = [sa for sa in sas if sa.carrying_children]
+    carrying = [child for sa in live for child in sa.carrying_children]
     current = [child for child in carrying if is_current(child, connection)]
-    return 0 < len(current) < len(carrying)
+    newest_s = min((sa.established_s for sa in live), default=0)
+    if 0 < len(current) < len(carrying) or (len(live) > 1 and newest_s < CHILD_SETTLE_S):
+        return _SOON_S
+    if len(live) > 1 and newest_s < DUPLICATE_GRACE_S:
+        return float(DUPLICATE_GRACE_S - newest_s)
+    return None

@@ -22,6 +22,7 @@ from reconciler.core.model import IpAddress, IpNetwork, Site
 
 _PART_DIGITS = 8
 _IKE_PORT, _NAT_PORT = 500, 4500
+_OVER_TIME_S = 1440
 _CHILD_PREFIX = "lan-"
 _CHILD = re.compile(rf"{_CHILD_PREFIX}(?P<mark>[0-9a-f]{{{3 * _PART_DIGITS}}})")
 # By VICI we name a secret <connection>#<mark>; a section of swanctl.conf can't hold a '#' and must
@@ -131,12 +132,18 @@ class Connection:
         """Id of the other key in swanctl.conf."""
         return self.file_secret_id + _SPARE
 
-    def towards(self, host: str, port: int) -> Message:
-        """Return the settings for one attempt at where the site is seen now, behind NAT or not."""
+    def towards(self, host: str, port: int, instead_of: str) -> Message:
+        """Return the settings for one attempt at where the site is seen now, behind NAT or not.
+
+        `instead_of`: unique id of the IKE_SA to be replaced. charon would start a child over an
+        IKE_SA whose settings are the same, so they differ from those of any attempt before.
+        """
         ports = (
             {} if port == _IKE_PORT else {"local_port": str(_NAT_PORT), "remote_port": str(port)}
         )
-        return {**self.settings, "remote_addrs": [host], **ports}
+        over_time_s = _OVER_TIME_S + int(instead_of) % _OVER_TIME_S
+        once = {"remote_addrs": [host], "over_time": f"{over_time_s}s"}
+        return {**self.settings, **once, **ports}
 
 
 def mark_of_child(child_name: str) -> Mark | None:

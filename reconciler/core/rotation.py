@@ -54,7 +54,8 @@ def follow(
             _marks(site, hub),
             seen.get(site.connection_name, ()),
             before.get(site.connection_name),
-            refused_s.get(site.connection_name),
+            # While charon ends, so do its tunnels; that tells nothing about keys.
+            refused_s.get(site.connection_name) if isinstance(observed, Observed) else None,
             now_s,
         )
         for site in rotating

@@ -20,7 +20,7 @@ from reconciler.core.actions import (
     goal_of,
     impact,
 )
-from reconciler.core.diff import diff, settling
+from reconciler.core.diff import diff, look_again_s
 from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.observed import Algorithms
 from reconciler.core.render import Connection, render
@@ -151,9 +151,9 @@ def test_the_old_child_ends_only_after_its_successor_has_settled() -> None:
         children = (old, replace(new, installed_s=installed_s))
         ike.sas = [replace(ike.sas[0], children=children)]
         assert [type(action) for action in plan(ike, edited)] == expected
-        assert settling({edited.name: edited}, ike.observe(deep=False))
+        assert look_again_s({edited.name: edited}, ike.observe(deep=False))
     carry_out(ike, edited)
-    assert not settling({edited.name: edited}, ike.observe(deep=False))
+    assert not look_again_s({edited.name: edited}, ike.observe(deep=False))
 
 
 def test_new_selectors_are_tried_in_place_then_beside_and_then_the_site_is_cut() -> None:
@@ -193,7 +193,7 @@ def test_after_the_new_ike_sa_has_settled_the_old_one_ends() -> None:
     fresh = replace(new, children=(replace(new.children[0], installed_s=1),))
     ike.sas = [old, fresh]
     assert plan(ike, edited) == []
-    assert settling({KSPB.name: edited}, ike.observe(deep=False))
+    assert look_again_s({KSPB.name: edited}, ike.observe(deep=False))
     ike.sas = [old, new]
     cause = "another IKE_SA carries the new settings"
     assert plan(ike, edited) == [EndIke(KSPB.name, old.unique_id, cause, carried=True)]
@@ -201,7 +201,7 @@ def test_after_the_new_ike_sa_has_settled_the_old_one_ends() -> None:
 
 def test_a_connection_left_with_the_address_of_one_attempt_is_loaded_again() -> None:
     ike = up(FakeIke(), KSPB)
-    ike.load_connection(KSPB.name, KSPB.towards("198.51.100.7", 4500))
+    ike.load_connection(KSPB.name, KSPB.towards("198.51.100.7", 4500, "7"))
     assert plan(ike, KSPB) == [Load(KSPB, "its peer's address was left as it was for one attempt")]
 
 
@@ -383,7 +383,7 @@ def test_every_action_says_who_loses_packets() -> None:
     harmless = (
         Load(KSPB, ""),
         StartChild("a", "b", ""),
-        Redial(KSPB, "198.51.100.7", 4500, ""),
+        Redial(KSPB, "198.51.100.7", 4500, "7", ""),
         RekeyIke("a", "1", ""),
         RekeyChild("a", "1", ""),
         EndChild("a", "1", ""),

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 
+from reconciler.core.reasons import Code, Failure
 from reconciler.core.rotation import Answer
 from reconciler.edges.state import State
 from tests.builders import vpn
@@ -100,6 +101,12 @@ def test_a_rekey_that_does_not_come_about_is_repeated_with_back_off(three_up: Be
     assert three_up.connection().status == "up"
 
 
+def refuse(bench: Bench, name: str = "kspb_vpn") -> None:
+    """Let the site have no use for the key with which the hub answered."""
+    at_s = bench.clock.monotonic_s()
+    bench.evidence.note(Failure(name, Code.REFUSED_BY_SITE, "N(AUTH_FAILED)", at_s))
+
+
 def test_a_rotation_goes_from_the_old_key_over_a_refusal_to_the_new_one(three_up: Bench) -> None:
     three_up.declare(kspb=vpn(1, next_psk=NEXT), kczk=vpn(2), s51=vpn(3))
     three_up.rounds(2)
@@ -108,8 +115,7 @@ def test_a_rotation_goes_from_the_old_key_over_a_refusal_to_the_new_one(three_up
     # The site switches: its tunnel goes, and the hub's proof is refused.
     three_up.age(10)
     three_up.ike.sas = [sa for sa in three_up.ike.sas if sa.name != "kspb_vpn"]
-    refused = {"kspb_vpn": three_up.clock.monotonic_s()}
-    three_up.memory = replace(three_up.memory, refused_s=refused)
+    refuse(three_up)
     three_up.round()
     assert three_up.connection().key_rotation == "switching"
     assert last_loaded_key(three_up) == NEXT
@@ -129,8 +135,7 @@ def test_the_choice_of_the_key_survives_a_restart_of_everything(three_up: Bench)
     three_up.declare(kspb=vpn(1, next_psk=NEXT), kczk=vpn(2), s51=vpn(3))
     three_up.round()
     three_up.age(10)
-    refused = {"kspb_vpn": three_up.clock.monotonic_s()}
-    three_up.memory = replace(three_up.memory, refused_s=refused)
+    refuse(three_up)
     three_up.round()
     assert last_loaded_key(three_up) == NEXT
     three_up.ike.restart(three_up.clock.now())
@@ -148,13 +153,13 @@ def test_a_tunnel_that_has_just_come_up_is_not_called_up_yet(bench: Bench) -> No
     bench.declare(kspb=vpn())
     bench.round()
     bench.ike.dial_in("kspb_vpn", established_s=1)
-    assert bench.round().settling
+    assert bench.round().look_again_s
     assert (bench.connection().status, bench.connection().last_connected) == ("connecting", 0)
     bench.ike.sas = []
     bench.round()
     assert (bench.connection().status, bench.connection().last_disconnected) == ("down", 0)
     bench.ike.dial_in("kspb_vpn", established_s=2)
-    assert not bench.round().settling
+    assert not bench.round().look_again_s
     assert bench.connection().status == "up"
 
 
