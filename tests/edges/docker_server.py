@@ -22,6 +22,8 @@ class DockerServer(socketserver.ThreadingUnixStreamServer):
         errors: code and words by the last part of the path.
         mute: it accepts requests and never answers them.
         posts: what was asked to be done, with the query.
+        version: the newest of the API that it speaks.
+        inspected: the paths of what was inspected.
         streams: one queue for each stream of events; None ends the stream.
 
     """
@@ -36,6 +38,8 @@ class DockerServer(socketserver.ThreadingUnixStreamServer):
         self.mute = threading.Event()
         self.released = threading.Event()
         self.posts: list[str] = []
+        self.version = "1.41"
+        self.inspected: list[str] = []
         self.pings = 0
         self.filters: list[dict[str, list[str]]] = []
         self.streams: list[queue.Queue[dict[str, Any] | None]] = []
@@ -87,13 +91,15 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         what = self._what()
+        if what == "json":
+            self.server.inspected.append(self.path)
         if what == "_ping":
             self.server.pings += 1
         if self._refused(what):
             return
         match what:
             case "version":
-                self._answer(200, {"ApiVersion": "1.41", "MinAPIVersion": "1.12"})
+                self._answer(200, {"ApiVersion": self.server.version, "MinAPIVersion": "1.12"})
             case "_ping":
                 self._answer(200, "OK")
             case "events":

@@ -170,6 +170,17 @@ def test_an_engine_that_is_mute_is_given_up_and_asked_again_later(
     assert seen(containers).state == "running"
 
 
+def test_an_engine_that_was_replaced_by_an_older_one_is_asked_in_its_own_words(
+    server: DockerServer, containers: Containers
+) -> None:
+    assert seen(containers).state == "running"
+    server.errors["json"] = (400, "client version 1.41 is too new. Maximum supported is 1.40")
+    assert "too new" in seen(containers).error
+    server.errors, server.version = {}, "1.40"
+    assert seen(containers).state == "running"
+    assert server.inspected[-1] == "/v1.40/containers/gateway/json"
+
+
 def test_an_engine_that_was_restarted_is_asked_on_a_new_connection(tmp_path: Path) -> None:
     path = tmp_path / "docker.sock"
     containers = Containers(f"unix://{path}", "gateway")

@@ -65,6 +65,7 @@ def test_each_fault_is_mended_in_time_and_charon_is_loaded_again(
     assert [type(outcome.action).__name__ for outcome in report.outcomes] == [action]
     assert at(bench).done == [action]
     assert said(bench).last_action.startswith(action)
+    assert said(bench).state == "running", "it is looked at once more after the action"
     bench.round()
     assert "kspb_vpn" in bench.ike.connections
     assert (said(bench).problem, said(bench).held) == ("", "")
