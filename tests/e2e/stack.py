@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -274,3 +275,51 @@ def declaration(airport: str, psk: str, lan: str, **changes: object) -> dict[str
 
 def new_psk() -> str:
     return secrets.token_urlsafe(32)
+
+
+@contextlib.contextmanager
+def demo_set_aside() -> Iterator[None]:
+    """Stop a demo that runs here, as it holds UDP 500 and 4500; afterwards start it again."""
+    label = "label=com.docker.compose.project=demo"
+    running = docker("ps", "--quiet", "--filter", label).split()
+    compose = ("docker", "compose", "--project-name", "demo", "--file", "compose.demo.yaml")
+    command = [*compose, "--project-directory", str(ROOT)]
+    if running:
+        subprocess.run([*command, "stop", "--timeout", "5"], cwd=ROOT, check=True)
+    try:
+        yield
+    finally:
+        if running:
+            subprocess.run([*command, "start"], cwd=ROOT, check=True)
+
+
+def make_elsewhere() -> None:
+    remove_elsewhere()
+    docker(
+        "network", "create", "--subnet", ELSEWHERE_SUBNET, "--gateway", ELSEWHERE_HOST, ELSEWHERE
+    )
+
+
+def remove_elsewhere() -> None:
+    for name in docker("ps", "--all", "--quiet", "--filter", f"network={ELSEWHERE}").split():
+        docker("rm", "--force", name)
+    docker("network", "rm", ELSEWHERE, check=False)
+
+
+def keep_evidence(stack: Stack, name: str) -> None:
+    """Keep logs, status and charon's own view, for whoever looks into a failure."""
+    folder = ARTIFACTS / "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
+    folder.mkdir(parents=True, exist_ok=True)
+    for container in docker(
+        "ps", "--all", "--format", "{{.Names}}", "--filter", f"name={PREFIX}"
+    ).split():
+        with (folder / f"{container}.log").open("wb") as file:
+            command = ["docker", "logs", "--timestamps", container]
+            subprocess.run(command, stdout=file, stderr=file, check=False)
+    if stack.status_file.exists():
+        shutil.copy(stack.status_file, folder)
+    uri = "unix:///run/vici/charon.vici"
+    view = docker("exec", GATEWAY, "swanctl", "--list-sas", "--uri", uri, check=False)
+    (folder / "list-sas.txt").write_text(view)
+    plan = docker("exec", RECONCILER, "reconciler", "plan", check=False)
+    (folder / "plan.txt").write_text(plan)
