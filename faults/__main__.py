@@ -76,7 +76,7 @@ def _play(stage: Stage, fault: Fault, times: int) -> list[Run]:
     except Exception as error:  # noqa: BLE001 - the next fault is to be played all the same
         say(f"{fault.name}: {type(error).__name__}: {error}")
         runs.append(Run((), {}, None, f"could not be played: {error}"))
-        stage.recover()
+        stage.start_anew()
     return runs
 
 

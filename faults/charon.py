@@ -95,6 +95,7 @@ def _remove_directory(path: Path) -> None:
 
 def broken_unreadable(play: Play) -> None:
     path = play.stage.saved_connections()
+    play.undo.callback(path.unlink, missing_ok=True)
     os.chown(path, 0, 0)
     path.chmod(0)
     play.stage.kill(GATEWAY)

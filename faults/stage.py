@@ -127,10 +127,13 @@ class Stage(Stack):
         return _wrong_in(status, declared, up)
 
     def _saved_fault(self, declared: set[str]) -> str:
+        path = self.saved_connections()
         try:
-            text = self.saved_connections().read_text(errors="replace")
+            text, found = path.read_text(errors="replace"), path.stat()
         except OSError as error:
             return f"what charon loads at its start can't be read: {error}"
+        if (found.st_uid, found.st_mode & 0o777) != (USER, 0o600):
+            return "what charon loads at its start has a wrong owner or mode"
         missing = sorted(name for name in declared if f"\n  {name} {{" not in text)
         return f"not saved for charon's start: {', '.join(missing)}" if missing else ""
 

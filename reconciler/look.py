@@ -64,6 +64,7 @@ class Memory:
         looked_s: when charon was last seen, on the monotonic clock; None: never.
         last_valid: when airports.json last had no error, unix seconds.
         decided: the last decision.
+        unsaved: the last attempt to write what must survive us failed.
 
     """
 
@@ -74,6 +75,7 @@ class Memory:
     failures: Mapping[str, str] = field(default_factory=dict)
     last_valid: int = 0
     decided: Decided | None = None
+    unsaved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from reconciler.errors import StateError
 from reconciler.files import write_atomically
 
 _KEY_BYTES = 32
+_FILE_MODE = 0o600
 _WAY_OUT = (
     "restore it from a backup, or make a new one, with which every site is cut once: "
     "reconciler apply --new-mark-key"
@@ -71,7 +73,7 @@ class State:
     def _write_key(self, key: bytes) -> None:
         """Create the file exclusively, so that two of us never work with two keys."""
         draft = self._key_file.with_suffix(f".{secrets.token_hex(8)}")
-        write_atomically(draft, key, 0o600)
+        write_atomically(draft, key, _FILE_MODE)
         try:
             os.link(draft, self._key_file)
         except FileExistsError:
@@ -102,8 +104,19 @@ class State:
     def _replace(self, path: Path, text: str) -> None:
         content = text.encode()
         try:
-            if path.exists() and path.read_bytes() == content:
+            if _is_written(path, content):
                 return
-            write_atomically(path, content, 0o600)
+            if path.is_dir() and not path.is_symlink():
+                path.rename(path.with_name(f"{path.name}.in-the-way-{secrets.token_hex(4)}"))
+            write_atomically(path, content, _FILE_MODE)
         except OSError as error:
             raise StateError(f"{path}: {error.strerror}") from error
+
+
+def _is_written(path: Path, content: bytes) -> bool:
+    """Whether the file is as it should be; what can't be read is not, and will be replaced."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return mode == _FILE_MODE and path.read_bytes() == content
+    except OSError:
+        return False
