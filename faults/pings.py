@@ -18,6 +18,8 @@ from tests.e2e.stack import PAUSE
 
 # What is not answered by then is lost.
 ANSWER_WITHIN_S = 2.0
+# So long an answer may be under way before it is asked for.
+_TO_ANSWER_S = 0.3
 _CLONE_NEWNET = 0x40000000
 _SEQUENCES = 0x10000
 _LOOK_EVERY_S = 0.5
@@ -46,13 +48,17 @@ class Series:
             for sent_s, answered in zip(self.sent_s, self.answered, strict=True)
         )
 
-    def carries(self, now_s: float) -> bool:
-        """Whether the last pings whose answer can be there by now were answered, all of them."""
-        window_s = 2.5 * self.every_s + 0.5
+    def carries(self, since_s: float) -> bool:
+        """Whether the last pings whose answer can be there by now were answered, all of them.
+
+        `since_s`: what was sent before proves nothing.
+        """
+        now_s = time.monotonic()
+        begin_s = max(since_s, now_s - 2.5 * self.every_s - 0.5)
         recent = [
             bool(answered)
             for sent_s, answered in zip(self.sent_s[-40:], self.answered[-40:], strict=True)
-            if now_s - window_s <= sent_s <= now_s - 0.3
+            if begin_s <= sent_s <= now_s - _TO_ANSWER_S
         ]
         return bool(recent) and all(recent)
 

@@ -6,14 +6,19 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from faults.pings import Pings
-from reconciler.core.observed import Observed
+from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.render import mark_of_secret
 from reconciler.core.status import Status
+from reconciler.edges.state import State
 from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeUnreachable, StatusError
+from reconciler.errors import StatusError
+from reconciler.look import Memory, look
+from reconciler.settings import Settings
+from reconciler.wiring import real_world
 from tests.docker import docker, eventually, run, volume_path
 from tests.e2e.stack import (
     GATEWAY,
@@ -56,6 +61,7 @@ class Stage(Stack):
         self.silent: set[str] = set()
         self.reconciler = RECONCILER
         self.clock_offset_s = 0
+        self._volumes: dict[str, Path] = {}
 
     # Paths
 
@@ -66,11 +72,17 @@ class Stage(Stack):
 
     def saved_connections(self) -> Path:
         """Return what charon loads at its own start."""
-        return volume_path(f"{PROJECT}_config") / "swanctl.conf"
+        return self.volume("config") / "swanctl.conf"
 
     def vici_socket(self) -> Path:
         """Return charon's control socket."""
-        return volume_path(f"{PROJECT}_vici") / "charon.vici"
+        return self.volume("vici") / "charon.vici"
+
+    def volume(self, name: str) -> Path:
+        """Return where one of the stack's volumes lies; it stays there."""
+        if name not in self._volumes:
+            self._volumes[name] = volume_path(f"{PROJECT}_{name}")
+        return self._volumes[name]
 
     def compose(self, *arguments: str) -> None:
         """Run docker compose on the stack."""
@@ -87,8 +99,8 @@ class Stage(Stack):
 
     # Whether all is as declared
 
-    def not_as_declared(self, pings: Pings) -> str:
-        """Say what is not as declared; empty if everything is but for what `plan` may find."""
+    def not_as_declared(self, pings: Pings, since_s: float) -> str:
+        """Say what is not as declared; empty if everything is. Older pings prove nothing."""
         declared = {f"{airport}_vpn" for airport in self.airports()}
         up = {f"{airport}_vpn" for airport in self.cameras}
         return (
@@ -96,7 +108,7 @@ class Stage(Stack):
             or self._status_fault(declared, up)
             or self._saved_fault(declared)
             or self._charon_fault(declared, up)
-            or self._ping_fault(pings)
+            or self._ping_fault(pings, since_s)
         )
 
     def planned(self) -> str:
@@ -138,15 +150,27 @@ class Stage(Stack):
         return f"not saved for charon's start: {', '.join(missing)}" if missing else ""
 
     def _charon_fault(self, declared: set[str], up: set[str]) -> str:
+        client = ViciClient(str(self.vici_socket()), _VICI_DEADLINE_S)
+        state = self.volume("state")
+        world = replace(
+            real_world(Settings(self.airports_file, state_dir=state), read_only=True),
+            ike=client,
+            state=State(state, self.saved_connections(), read_only=True),
+            read_hub_networks=dict,
+        )
         try:
-            observed = self.look()
-        except IkeUnreachable as error:
-            return str(error)
-        return _wrong_in_charon(observed, declared, up)
+            seen = look(world, Memory(), deep=True)
+        finally:
+            client.close()
+        if isinstance(seen.observed, Unobserved):
+            return seen.observed.reason
+        planned = "; ".join(f"{type(a).__name__} {a.name}: {a.cause}" for a in seen.planned)
+        if planned or seen.errors:
+            return f"to be done: {planned} {' '.join(seen.errors)}"
+        return _wrong_in_charon(seen.observed, declared, up)
 
-    def _ping_fault(self, pings: Pings) -> str:
-        now_s = time.monotonic()
-        dead = [a for a, camera in self.cameras.items() if not pings.of(camera).carries(now_s)]
+    def _ping_fault(self, pings: Pings, since_s: float) -> str:
+        dead = [a for a, camera in self.cameras.items() if not pings.of(camera).carries(since_s)]
         return f"no ping through {', '.join(sorted(dead))}" if dead else ""
 
     def look(self) -> Observed:
