@@ -78,6 +78,11 @@ class Play:
         return self.stage.not_as_declared(self.pings, self._proof_from_s)
 
 
+def ping_every_s(airport: str) -> float:
+    """Return how often a tunnel is pinged: a whole fleet less often than the three sites."""
+    return 0.05 if airport in SITES else 1.0
+
+
 def nothing_around(_stage: Stage) -> AbstractContextManager[None]:
     """Most faults need nothing beside the stack."""
     return nullcontext()

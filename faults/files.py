@@ -5,8 +5,8 @@ import re
 import time
 
 from faults.fault import Fault, Play
-from faults.stage import toggle_lifetime
 from tests.docker import eventually, run
+from tests.e2e.stack import saved_section, toggle_lifetime
 
 _LASTS_S = 25.0
 _SWAPS, _SWAPS_S = 100, 10.0
@@ -78,7 +78,7 @@ def swapped_often(play: Play) -> None:
 def edited(play: Play) -> None:
     """Put a child of another name into the connection."""
     text = _saved(play)
-    connection = _section(text, "kspb_vpn")
+    connection = saved_section(text, "kspb_vpn")
     other = re.sub(r"(children \{\s+)(\S+) \{", r"\1by-hand {", connection, count=1)
     assert other != connection, "nothing was edited"
     play.stage.swanctl(text.replace(connection, other))
@@ -86,13 +86,13 @@ def edited(play: Play) -> None:
 
 def unloaded(play: Play) -> None:
     text = _saved(play)
-    play.stage.swanctl(text.replace(_section(text, "kspb_vpn"), ""))
+    play.stage.swanctl(text.replace(saved_section(text, "kspb_vpn"), ""))
 
 
 def duplicated(play: Play) -> None:
     """Load the same connection again, under a second name."""
     text = _saved(play)
-    connection = _section(text, "kspb_vpn")
+    connection = saved_section(text, "kspb_vpn")
     copy = connection.replace("kspb_vpn {", "kspb_copy {", 1)
     play.stage.swanctl(text.replace(connection, connection + copy))
 
@@ -100,13 +100,6 @@ def duplicated(play: Play) -> None:
 def _saved(play: Play) -> str:
     """Return the connections as charon loads them; swanctl loads no keys here."""
     return play.stage.saved_connections().read_text().partition("secrets {")[0]
-
-
-def _section(text: str, name: str) -> str:
-    """Return one connection of the file."""
-    found = re.search(rf"^  {name} \{{\n.*?^  \}}\n", text, re.DOTALL | re.MULTILINE)
-    assert found, f"{name} is not in the saved connections"
-    return found.group()
 
 
 FAULTS = (

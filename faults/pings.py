@@ -41,12 +41,13 @@ class Series:
         if 0 <= index <= last:
             self.answered[index] = 1
 
-    def lost(self, since_s: float, until_s: float) -> int:
-        """Count the lost ones among those that were sent between these two moments."""
-        return sum(
-            not answered and since_s <= sent_s <= until_s
+    def lost(self, since_s: float) -> list[float]:
+        """Return when the lost ones were sent, of those since that moment."""
+        return [
+            sent_s
             for sent_s, answered in zip(self.sent_s, self.answered, strict=True)
-        )
+            if not answered and sent_s >= since_s
+        ]
 
     def carries(self, since_s: float) -> bool:
         """Whether the last pings whose answer can be there by now were answered, all of them.

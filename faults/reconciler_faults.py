@@ -4,9 +4,17 @@ import json
 import time
 
 from faults.fault import Fault, Play
-from faults.stage import STAND_IN, Stage, toggle_lifetime
+from faults.stage import STAND_IN, Stage
 from tests.docker import docker, eventually, run
-from tests.e2e.stack import PREFIX, RECONCILER, ROOT, Airports, declaration, new_psk
+from tests.e2e.stack import (
+    PREFIX,
+    RECONCILER,
+    ROOT,
+    Airports,
+    declaration,
+    new_psk,
+    toggle_lifetime,
+)
 
 _POINTS_AT_MOST = 400
 _AWAY_S = 600.0
@@ -181,7 +189,7 @@ def clock_jumps(play: Play, by_s: int) -> None:
 
 
 def _library() -> str:
-    find = "find / -name libfaketime.so.1 -print -quit 2>/dev/null"
+    find = "find /usr/lib -name libfaketime.so.1"
     return run("docker", "run", "--rm", "--entrypoint", "sh", _CLOCK_IMAGE, "-c", find).strip()
 
 

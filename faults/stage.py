@@ -5,7 +5,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,11 +28,11 @@ from tests.e2e.stack import (
     RECONCILER,
     ROOT,
     SITES,
-    Airports,
     Stack,
     demo_set_aside,
     make_elsewhere,
     remove_elsewhere,
+    toggle_lifetime,
 )
 
 PROXY = f"{PREFIX}docker-proxy"
@@ -241,12 +241,6 @@ class Stage(Stack):
 
         eventually(told, within_s, f"charon's container is told to be {' or '.join(states)}")
 
-    def edit(self, change: Callable[[Airports], object]) -> None:
-        """Change the declaration."""
-        airports = self.airports()
-        change(airports)
-        self.declare(airports)
-
     def edit_and_wait(self, within_s: float) -> None:
         """Change the lifetime of one tunnel, and wait until charon has it so."""
         old = self.children_of("kspb_vpn")
@@ -265,23 +259,6 @@ class Stage(Stack):
             if sa.name == name
             for child in sa.carrying_children
         }
-
-    def inside(self, container: str, *command: str, check: bool = True) -> str:
-        """Run one of this machine's commands in the network of a container."""
-        process = docker("inspect", "--format", "{{.State.Pid}}", container).strip()
-        return run("nsenter", f"--net=/proc/{process}/ns/net", *command, check=check)
-
-    def process_of(self, container: str) -> int:
-        """Return the container's first process; 0 if it does not run."""
-        found = docker("inspect", "--format", "{{.State.Pid}}", container, check=False).strip()
-        return int(found) if found.isdecimal() else 0
-
-    def swanctl(self, configuration: str) -> None:
-        """Load connections as somebody would by hand, in charon's container."""
-        path = "/tmp/by-hand.conf"  # noqa: S108 - in the container
-        docker("exec", "-i", GATEWAY, "sh", "-c", f"cat >{path}", stdin=configuration.encode())
-        uri = "unix:///run/vici/charon.vici"
-        docker("exec", GATEWAY, "swanctl", "--load-conns", "--file", path, "--uri", uri)
 
     @contextlib.contextmanager
     def another_reconciler(
@@ -332,12 +309,6 @@ class Stage(Stack):
         eventually(
             lambda: self.process_of(container) not in (0, before), within_s, f"{container} runs"
         )
-
-
-def toggle_lifetime(airports: Airports) -> None:
-    """Change what leads to a new child tunnel, and costs no packet."""
-    vpn = airports["kspb"]["vpn"]
-    vpn["lifetime"] = 1800 if int(vpn.get("lifetime", 3600)) == 3600 else 3600
 
 
 def _wrong_in(status: Status, declared: set[str], up: set[str]) -> str:

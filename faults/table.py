@@ -8,20 +8,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from faults.fault import Fault, Run
+from faults.fault import Fault, Run, ping_every_s
 from tests.e2e.stack import ROOT
 
 FIGURES = ROOT / "bench" / "results" / "faults.json"
 PAGE = ROOT / "docs" / "faults.md"
 _INTRODUCTION = Path(__file__).parent / "introduction.md"
-_PINGS_PER_S = 20
 
 
 def sentence(run: Run) -> str:
     """Tell one run in a line."""
     if run.failure:
         return f"FAILED: {run.failure}"
-    lost = ", ".join(f"{airport} {n / _PINGS_PER_S:.1f} s" for airport, n in run.lost.items() if n)
+    lost = ", ".join(f"{a} {n * ping_every_s(a):.1f} s" for a, n in run.lost.items() if n)
     healed = (
         f"{run.healed_s[0]:.1f} s"
         if len(run.healed_s) == 1
@@ -89,7 +88,7 @@ def _row(fault: Fault, figures: dict[str, Any] | None) -> str:
 def _hit(figures: dict[str, Any], good: list[dict[str, Any]]) -> str:
     if not figures["hits"]:
         return "hits none"
-    lost = [max(run["lost_pings"][a] for a in figures["hits"]) / _PINGS_PER_S for run in good]
+    lost = [max(run["lost_pings"][a] * ping_every_s(a) for a in figures["hits"]) for run in good]
     if not lost:
         return "?"
     if not max(lost):
