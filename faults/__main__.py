@@ -26,7 +26,9 @@ FAULTS: dict[str, Fault] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Play what was asked for; 1 if anything failed."""
     options = _parser().parse_args(arguments)
-    if options.table:
+    if options.add or options.table:
+        for path in options.add or ():
+            table.add(path)
         table.write([*FAULTS.values()])
         return 0
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # clean up, too
@@ -95,6 +97,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--table", action="store_true", help="only write docs/faults.md from the last figures"
+    )
+    parser.add_argument(
+        "--add",
+        type=Path,
+        nargs="+",
+        metavar="FILE",
+        help="only take over the rows of other faults.json, measured elsewhere, and write the page",
     )
     return parser
 

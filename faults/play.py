@@ -15,7 +15,7 @@ from tests.e2e.stack import ARTIFACTS, keep_evidence
 
 Lost = dict[str, list[float]]
 # Before the fault everything must have been well for that long, after it the pings go on for that.
-_CALM_S = 2.0
+_CALM_S = 1.0
 _AFTER_S = 1.0
 _WELL_WITHIN_S = 60.0
 
@@ -57,11 +57,8 @@ def _observed(stage: Stage) -> Iterator[tuple[Pings, Watch]]:
 
 
 def _wait_until_well(stage: Stage, pings: Pings) -> None:
-    before = Play(stage, pings, _WELL_WITHIN_S)
-    before.heal()
+    Play(stage, pings, _WELL_WITHIN_S).heal()
     time.sleep(_CALM_S)
-    before.begins()
-    before.heal()
 
 
 def _failure_of(fault: Fault, play: Play) -> str:

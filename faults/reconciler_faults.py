@@ -181,9 +181,9 @@ def clock_jumps(play: Play, by_s: int) -> None:
         offset.write_text(f"{seconds:+}\n")
         stage.clock_offset_s = seconds
         play.begins() if seconds else play.counts_from_here()
-        # Its timer wakes it in its own time: a clock that was set is no event.
-        eventually(lambda at=rounds: stage.status().reconciler.round > at + 1, 60, "rounds go on")  # type: ignore[misc]
         play.heal()
+        # The timer wakes it in its own time: a clock that was set is no event.
+        eventually(lambda at=rounds: stage.status().reconciler.round > at + 1, 60, "rounds go on")  # type: ignore[misc]
         assert stage.actions_done() == actions, "a clock that was set made it act"
         assert stage.ike_ids() == ids, "a clock that was set cost a tunnel"
 
@@ -199,6 +199,9 @@ FAULTS = (
         "the reconciler is killed in each step of a round",
         killed_at_every_point,
         45,
+        # Its tunnel is replaced at each point. A packet that leaves the site by the new one in the
+        # millisecond before the hub has that, too, is lost.
+        ("kspb",),
         counted_from="the start of its successor, in each step",
         at_most=2,
     ),

@@ -53,6 +53,12 @@ def note_skipped(fault: Fault, reason: str) -> None:
         _replace(fault.name, {"title": fault.title, "skipped": reason, "runs": []})
 
 
+def add(path: Path) -> None:
+    """Take over the rows of another file of figures, measured elsewhere by the same harness."""
+    for name, figures in json.loads(path.read_text()).items():
+        _replace(name, figures)
+
+
 def _figures() -> dict[str, Any]:
     return dict(json.loads(FIGURES.read_text())) if FIGURES.exists() else {}
 
