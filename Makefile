@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := . scripts/demo
 
-.PHONY: help demo demo-down check test bench format
+.PHONY: help demo demo-down check test bench faults format
 
 help:       ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -16,7 +16,7 @@ check:      ## format, lint, types, fast tests
 	@scripts/venv
 	.venv/bin/ruff format --check $(PYTHON_FILES)
 	.venv/bin/ruff check $(PYTHON_FILES)
-	.venv/bin/mypy reconciler tests bench
+	.venv/bin/mypy reconciler tests bench faults
 	.venv/bin/mypy scripts/demo
 	.venv/bin/pytest
 
@@ -29,6 +29,11 @@ bench:      ## the benchmarks; results under bench/results/
 	@scripts/venv
 	@scripts/setup
 	.venv/bin/python -m bench
+
+faults:     ## every fault 10 times, hours; docs/faults.md. TIMES=1 ONLY="charon-killed vici-gone"
+	@scripts/venv
+	@scripts/setup
+	.venv/bin/python -m faults --times $(or $(TIMES),10) $(if $(ONLY),--only $(ONLY))
 
 format:     ## format and fix what can be fixed
 	@scripts/venv

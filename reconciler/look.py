@@ -75,6 +75,7 @@ class Memory:
         answers: the key that sites with two of them were answered with.
         refused_s: when a site has just refused the hub's proof of its key, on the monotonic clock.
         lost: why an earlier memory could not be taken over; empty if it was.
+        unsaved: the last attempt to write what must survive us failed.
 
     """
 
@@ -89,6 +90,7 @@ class Memory:
     refused_s: Mapping[str, float] = field(default_factory=dict)
     lost: str = ""
     healing: Healing = field(default_factory=Healing)
+    unsaved: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,9 @@ def _run_round(
     )
     unwritten = _remember(world, memory, seen)
     errors = [*filter(None, [memory.lost]), *seen.errors, *unwritten]
-    memory = replace(memory, decided=seen.decided, answers=seen.decided.answers)
+    memory = replace(
+        memory, decided=seen.decided, answers=seen.decided.answers, unsaved=bool(unwritten)
+    )
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
     outcomes = _carry_out(world, due)
     observed = seen.observed
@@ -108,7 +110,8 @@ def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
     airport can't be read, and nothing is accepted whose algorithms charon was never asked about.
     """
     decided = seen.decided
-    if not seen.sure or (seen.shallow and decided is memory.decided):
+    saved = seen.shallow and decided is memory.decided and not memory.unsaved
+    if saved or not seen.sure:
         return []
     try:
         world.state.write_swanctl(swanctl_text(decided.desired.values()))

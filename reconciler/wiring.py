@@ -8,7 +8,7 @@ from reconciler.edges.hub_networks import read_hub_networks
 from reconciler.edges.key_files import with_keys
 from reconciler.edges.manifest import mounted_as_file, read_document
 from reconciler.edges.state import State
-from reconciler.edges.status_file import write_status
+from reconciler.edges.status_file import StatusWriter
 from reconciler.edges.vici_client import ViciClient
 from reconciler.settings import Settings
 from reconciler.world import Evidence, World
@@ -24,7 +24,7 @@ def real_world(
         ike=ViciClient(str(settings.vici_socket)),
         state=State(settings.state_dir, settings.swanctl_file, read_only=read_only),
         read_document=lambda: with_keys(read_document(settings.config_path)),
-        write_status=lambda status: write_status(settings.status_file, status),
+        write_status=StatusWriter(settings.status_file).write,
         read_hub_networks=read_hub_networks,
         observe_container=containers.observe,
         mend_container=containers.carry_out,

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,6 +15,7 @@ from reconciler.errors import StateError
 from reconciler.files import write_atomically
 
 _KEY_BYTES = 32
+_FILE_MODE = 0o600
 # A round takes 5 s of acting and some seconds of looking at most.
 _PATIENCE_S = 15.0
 _WAY_OUT = (
@@ -89,7 +91,7 @@ class State:
     def _write_key(self, key: bytes) -> None:
         """Create the file exclusively, so that two of us never work with two keys."""
         draft = self._key_file.with_suffix(f".{secrets.token_hex(8)}")
-        write_atomically(draft, key, 0o600)
+        write_atomically(draft, key, _FILE_MODE)
         try:
             os.link(draft, self._key_file)
         except FileExistsError:
@@ -154,8 +156,19 @@ class State:
     def _replace(self, path: Path, text: str) -> None:
         content = text.encode()
         try:
-            if path.exists() and path.read_bytes() == content:
+            if _is_written(path, content):
                 return
-            write_atomically(path, content, 0o600)
+            if path.is_dir() and not path.is_symlink():
+                path.rename(path.with_name(f"{path.name}.in-the-way-{secrets.token_hex(4)}"))
+            write_atomically(path, content, _FILE_MODE)
         except OSError as error:
             raise StateError(f"{path}: {error.strerror}") from error
+
+
+def _is_written(path: Path, content: bytes) -> bool:
+    """Whether the file is as it should be; what can't be read is not, and will be replaced."""
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        return mode == _FILE_MODE and path.read_bytes() == content
+    except OSError:
+        return False

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import re
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -87,6 +89,12 @@ class Stack:
         draft = self.airports_file.with_suffix(".draft")
         draft.write_text(text)
         draft.replace(self.airports_file)
+
+    def edit(self, change: Callable[[Airports], object]) -> None:
+        """Change the declaration."""
+        airports = self.airports()
+        change(airports)
+        self.declare(airports)
 
     @contextlib.contextmanager
     def edited(self, change: Callable[[Airports], object]) -> Iterator[None]:
@@ -228,7 +236,31 @@ class Stack:
 
     def kill(self, container: str) -> None:
         """Kill as the kernel would: Docker must notice by itself."""
-        run("kill", "-9", docker("inspect", "--format", "{{.State.Pid}}", container).strip())
+        run("kill", "-9", str(self.process_of(container)))
+
+    def inside(self, container: str, *command: str, check: bool = True) -> str:
+        """Run one of this machine's commands in the network of a container."""
+        process = self.process_of(container)
+        return run("nsenter", f"--net=/proc/{process}/ns/net", *command, check=check)
+
+    def process_of(self, container: str) -> int:
+        """Return the container's first process; 0 if it does not run."""
+        found = docker("inspect", "--format", "{{.State.Pid}}", container, check=False).strip()
+        return int(found) if found.isdecimal() else 0
+
+    def swanctl(self, configuration: str) -> None:
+        """Load connections as somebody would by hand, in charon's container."""
+        path = "/tmp/by-hand.conf"  # noqa: S108 - in the container
+        docker("exec", "-i", GATEWAY, "sh", "-c", f"cat >{path}", stdin=configuration.encode())
+        uri = "unix:///run/vici/charon.vici"
+        docker("exec", GATEWAY, "swanctl", "--load-conns", "--file", path, "--uri", uri)
+
+    def move(self, container: str, old: str, new: str) -> None:
+        """Take an address away from a container, and give it another one instead."""
+        found = json.loads(self.inside(container, "ip", "-json", "address", "show", "to", old))
+        device = next(entry["ifname"] for entry in found if entry)
+        self.inside(container, "ip", "address", "delete", f"{old}/28", "dev", device)
+        self.inside(container, "ip", "address", "add", f"{new}/28", "dev", device)
 
     # Sites of a test's own
 
@@ -273,5 +305,66 @@ def declaration(airport: str, psk: str, lan: str, **changes: object) -> dict[str
     return {"name": airport, "vpn": vpn, "webcams": []}
 
 
+def toggle_lifetime(airports: Airports) -> None:
+    """Change what leads to a new child tunnel, and costs no packet."""
+    vpn = airports["kspb"]["vpn"]
+    vpn["lifetime"] = 1800 if int(vpn.get("lifetime", 3600)) == 3600 else 3600
+
+
+def saved_section(text: str, name: str) -> str:
+    """Return one connection of what charon loads at its own start."""
+    found = re.search(rf"^  {name} \{{\n.*?^  \}}\n", text, re.DOTALL | re.MULTILINE)
+    assert found, f"{name} is not in the saved connections"
+    return found.group()
+
+
 def new_psk() -> str:
     return secrets.token_urlsafe(32)
+
+
+@contextlib.contextmanager
+def demo_set_aside() -> Iterator[None]:
+    """Stop a demo that runs here, as it holds UDP 500 and 4500; afterwards start it again."""
+    label = "label=com.docker.compose.project=demo"
+    running = docker("ps", "--quiet", "--filter", label).split()
+    compose = ("docker", "compose", "--project-name", "demo", "--file", "compose.demo.yaml")
+    command = [*compose, "--project-directory", str(ROOT)]
+    if running:
+        subprocess.run([*command, "stop", "--timeout", "5"], cwd=ROOT, check=True)
+    try:
+        yield
+    finally:
+        if running:
+            subprocess.run([*command, "start"], cwd=ROOT, check=True)
+
+
+def make_elsewhere() -> None:
+    remove_elsewhere()
+    docker(
+        "network", "create", "--subnet", ELSEWHERE_SUBNET, "--gateway", ELSEWHERE_HOST, ELSEWHERE
+    )
+
+
+def remove_elsewhere() -> None:
+    for name in docker("ps", "--all", "--quiet", "--filter", f"network={ELSEWHERE}").split():
+        docker("rm", "--force", name)
+    docker("network", "rm", ELSEWHERE, check=False)
+
+
+def keep_evidence(stack: Stack, name: str) -> None:
+    """Keep logs, status and charon's own view, for whoever looks into a failure."""
+    folder = ARTIFACTS / "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
+    folder.mkdir(parents=True, exist_ok=True)
+    for container in docker(
+        "ps", "--all", "--format", "{{.Names}}", "--filter", f"name={PREFIX}"
+    ).split():
+        with (folder / f"{container}.log").open("wb") as file:
+            command = ["docker", "logs", "--timestamps", container]
+            subprocess.run(command, stdout=file, stderr=file, check=False)
+    if stack.status_file.exists():
+        shutil.copy(stack.status_file, folder)
+    uri = "unix:///run/vici/charon.vici"
+    view = docker("exec", GATEWAY, "swanctl", "--list-sas", "--uri", uri, check=False)
+    (folder / "list-sas.txt").write_text(view)
+    plan = docker("exec", RECONCILER, "reconciler", "plan", check=False)
+    (folder / "plan.txt").write_text(plan)

@@ -1,13 +1,25 @@
 """What fails, and what must not fail with it."""
 
 import random
+import re
 import time
 
 import pytest
 
 from reconciler.errors import IkeUnreachable
 from tests.docker import docker, eventually, run
-from tests.e2e.stack import GATEWAY, RECONCILER, SITES, Airports, Stack, declaration, new_psk
+from tests.e2e.stack import (
+    GATEWAY,
+    PREFIX,
+    RECONCILER,
+    SITES,
+    Airports,
+    Stack,
+    declaration,
+    new_psk,
+    saved_section,
+    toggle_lifetime,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -96,6 +108,85 @@ def test_what_is_unloaded_by_hand_returns_and_what_others_load_stays(stack: Stac
         finally:
             client.unload_connection("theirs")
             client.unload_secret("their-secret")
+
+
+def test_what_somebody_did_with_swanctl_is_put_right_and_no_packet_is_lost(stack: Stack) -> None:
+    """One connection edited, one loaded a second time, one left out, all in one file."""
+    ids, text = stack.ike_ids(), saved_connections(stack)
+    kspb, kczk, s51 = (saved_section(text, f"{airport}_vpn") for airport in SITES)
+    by_hand = (
+        text.replace(s51, "")
+        .replace(kspb, re.sub(r"(children \{\s+)\S+ \{", r"\1by-hand {", kspb, count=1))
+        .replace(kczk, kczk + kczk.replace("kczk_vpn {", "kczk_copy {", 1))
+    )
+    before = stack.observe().connections
+    with stack.pinging(*SITES.values()) as losses:
+        stack.swanctl(by_hand)
+        edited = stack.observe().connections
+        assert (edited["kspb_vpn"], "kczk_copy" in edited) == (frozenset({"by-hand"}), True)
+        assert "s51_vpn" not in edited
+        eventually(lambda: stack.observe().connections == before, 35, "as declared again")
+    assert [loss.lost for loss in losses.values()] == [[], [], []]
+    assert stack.ike_ids() == ids
+
+
+def saved_connections(stack: Stack) -> str:
+    """Return what charon loads at its start, without the keys."""
+    return docker("exec", GATEWAY, "cat", "/etc/vpn/swanctl.conf").partition("secrets {")[0]
+
+
+def test_a_file_that_is_replaced_100_times_in_10_s_ends_in_force_and_costs_nobody_else_a_packet(
+    stack: Stack,
+) -> None:
+    ids, before = stack.ike_ids(), stack.airports_file.read_text()
+    with stack.pinging(SITES["kczk"], SITES["s51"]) as losses:
+        for _ in range(100):
+            at = time.monotonic() + 0.1
+            stack.edit(toggle_lifetime)
+            eventually(lambda at=at: time.monotonic() >= at, 2, every_s=0.005)  # type: ignore[misc]
+        stack.edit(toggle_lifetime)
+        eventually(lambda: nothing_planned(stack), 15, "the last one is in force")
+    assert [loss.lost for loss in losses.values()] == [[], []]
+    assert stack.ike_ids() == ids
+    stack.write(before)
+    eventually(lambda: nothing_planned(stack), 15, "as before")
+
+
+def nothing_planned(stack: Stack) -> bool:
+    assert docker("exec", RECONCILER, "reconciler", "plan")  # fails unless there is nothing to do
+    return True
+
+
+@pytest.mark.parametrize(
+    ("airport", "container", "old", "new"),
+    [
+        ("kczk", "site-kczk", "10.214.2.3", "10.214.2.5"),
+        ("s51", "router-s51", "10.214.3.3", "10.214.3.5"),
+    ],
+    ids=["of the site", "of the router that hides it"],
+)
+def test_when_an_address_changes_the_tunnel_is_soon_back_and_no_other_loses_a_packet(
+    stack: Stack, airport: str, container: str, old: str, new: str
+) -> None:
+    others = [camera for other, camera in SITES.items() if other != airport]
+    with stack.pinging(*others) as losses:
+        for here, there in ((old, new), (new, old)):
+            stack.move(f"{PREFIX}{container}", here, there)
+            eventually(lambda: is_there(stack, airport), 60, "a picture of it")
+            eventually(lambda at=there: told_at(stack, airport, at), 45, "told in the status")  # type: ignore[misc]
+    assert [loss.lost for loss in losses.values()] == [[], []]
+
+
+def is_there(stack: Stack, airport: str) -> bool:
+    return f"{airport} 20".encode() in stack.picture(SITES[airport])
+
+
+def told_at(stack: Stack, airport: str, address: str) -> bool:
+    connection = stack.connection(f"{airport}_vpn")
+    return connection is not None and (connection.status, connection.remote_address) == (
+        "up",
+        address,
+    )
 
 
 def whole(stack: Stack) -> bool:

@@ -158,6 +158,28 @@ def test_what_did_not_change_is_not_written_again(state: State, tmp_path: Path) 
     assert all(a != b for a, b in zip(write("two"), first, strict=True))
 
 
+def test_a_directory_in_the_way_is_moved_aside_with_what_is_in_it(
+    state: State, tmp_path: Path
+) -> None:
+    (tmp_path / "swanctl.conf").mkdir()
+    (tmp_path / "swanctl.conf" / "something").touch()
+    state.write_swanctl("good")
+    assert (tmp_path / "swanctl.conf").read_text() == "good"
+    assert [path.name for path in tmp_path.glob("*.in-the-way-*/*")] == ["something"]
+
+
+@pytest.mark.parametrize("wrong", [0o000, 0o644, 0o666])
+def test_a_file_that_not_just_its_owner_may_read_is_written_again(
+    state: State, tmp_path: Path, wrong: int
+) -> None:
+    path = tmp_path / "swanctl.conf"
+    state.write_swanctl("good")
+    path.chmod(wrong)
+    state.write_swanctl("good")
+    assert mode(path) == 0o600
+    assert path.read_text() == "good"
+
+
 def test_a_volume_that_is_not_there_is_an_error_that_names_the_file(tmp_path: Path) -> None:
     missing = State(tmp_path / "missing", tmp_path / "missing" / "swanctl.conf")
     with pytest.raises(StateError, match=r"swanctl\.conf: No such file"):
@@ -171,9 +193,8 @@ def test_no_error_shows_a_key(state: State, tmp_path: Path) -> None:
     with pytest.raises(StateError) as caught:
         state.read_accepted()
     assert "hush" not in str(caught.value)
-    (tmp_path / "swanctl.conf").mkdir()
     with pytest.raises(StateError) as refused:
-        state.write_swanctl("hush-hush-hush")
+        State(tmp_path, tmp_path / "missing" / "swanctl.conf").write_swanctl("hush-hush-hush")
     assert "hush" not in str(refused.value)
 
 

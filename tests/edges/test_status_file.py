@@ -16,8 +16,9 @@ from reconciler.core.status import (
     LoopStatus,
     Status,
 )
-from reconciler.edges.status_file import read_status, write_status
+from reconciler.edges.status_file import StatusWriter, read_status, write_status
 from reconciler.errors import StatusError
+from tests.docker import eventually
 
 CONNECTION = ConnectionStatus(
     airport_id="kspb",
@@ -158,3 +159,52 @@ def test_keys_of_a_later_release_do_not_matter(path: Path) -> None:
     document["connections"]["k0_vpn"]["probe"] = {"ok": True}
     path.write_text(json.dumps(document))
     assert read_status(path) == status()
+
+
+class StallingDisk:
+    """A disk that can be stalled: who writes then waits until it goes on."""
+
+    def __init__(self) -> None:
+        self.goes_on = threading.Event()
+        self.goes_on.set()
+        self.written: list[int] = []
+
+    def write(self, path: Path, document: Status) -> None:
+        assert self.goes_on.wait(30)
+        write_status(path, document)
+        self.written.append(document.timestamp)
+
+
+def test_a_writer_writes_before_it_returns_and_passes_errors_on(tmp_path: Path) -> None:
+    writer = StatusWriter(tmp_path / "vpn-status.json")
+    for number in range(20):
+        writer.write(status(number))
+        assert read_status(tmp_path / "vpn-status.json").timestamp == number
+    lost = StatusWriter(tmp_path / "missing" / "vpn-status.json")
+    with pytest.raises(StatusError, match="No such file"):
+        lost.write(status())
+    (tmp_path / "missing").mkdir()
+    lost.write(status())
+
+
+def thread_names() -> set[str]:
+    return {thread.name for thread in threading.enumerate()}
+
+
+def test_a_disk_that_stalls_holds_nobody_up_and_gets_the_newest_status_in_the_end(
+    path: Path,
+) -> None:
+    disk = StallingDisk()
+    writer = StatusWriter(path, patience_s=0.05, write=disk.write)
+    writer.write(status(1))
+    disk.goes_on.clear()
+    for number in (2, 3, 4):
+        with pytest.raises(StatusError, match="does not end"):
+            writer.write(status(number))
+    assert read_status(path).timestamp == 1
+    disk.goes_on.set()
+    eventually(lambda: disk.written == [1, 2, 4], 5, "the one that hung, then the newest")
+    assert read_status(path).timestamp == 4
+    eventually(lambda: "status-file" not in thread_names(), 5, "the thread has ended")
+    writer.write(status(5))
+    assert read_status(path).timestamp == 5

@@ -1,5 +1,6 @@
 """Whole rounds against the fake charon: what the file says comes about, and what fails is said."""
 
+import shutil
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -248,6 +249,18 @@ def test_a_status_that_can_not_be_written_is_reported_and_the_round_goes_on(benc
     assert "vpn-status.json" in report.status.reconciler.errors[0]
     bench.settings.status_file.parent.mkdir()
     assert bench.round().status_written
+
+
+def test_state_that_can_not_be_written_is_told_in_every_round_until_it_is(three_up: Bench) -> None:
+    """Also after events of tunnels, which make rounds that look at less."""
+    volume = three_up.settings.swanctl_file.parent
+    shutil.rmtree(volume)
+    for reason in ("timer", "ike-updown", "child-rekey"):
+        errors = three_up.round(reason).status.reconciler.errors
+        assert errors == (f"{three_up.settings.swanctl_file}: No such file or directory",)
+    volume.mkdir()
+    assert three_up.round("ike-updown").status.reconciler.errors == ()
+    assert three_up.settings.swanctl_file.exists()
 
 
 def test_words_of_charon_about_a_failure_stand_beside_the_tunnel_until_it_is_up(

@@ -1,0 +1,1 @@
+"""What happens when something fails: `python -m faults`, see docs/faults.md."""
