@@ -44,12 +44,10 @@ class _Sa:
     proposals: dict[str, str] = field(default_factory=dict)
     answered: bool = False
     up_s: float | None = None
-    rekeyed: bool = False
     ended_by_us: bool = False
     verdict: Verdict | None = None
     since_s: float = 0.0
-    told: Verdict | None = None
-    told_s: float = 0.0
+    told_s: float | None = None
 
 
 class SaMemory:
@@ -91,9 +89,9 @@ class SaMemory:
         for unique_id, sa in list(self._pending.items()):
             if now_s - sa.since_s >= SETTLE_S:
                 del self._pending[unique_id]
-                verdict, sa.verdict = self._final(unique_id, sa, now_s), None
+                verdict, sa.verdict = self._final(unique_id, sa), None
                 if verdict is not None:
-                    sa.told, sa.told_s = verdict, now_s
+                    sa.told_s = sa.since_s
                     yield _failure(unique_id, sa, verdict)
 
     def _log(self, message: Mapping[str, Any], now_s: float) -> None:
@@ -136,8 +134,6 @@ class SaMemory:
     def _rekey(self, message: Mapping[str, Any]) -> None:
         name, about = section_of(message)
         old, new = (codec.text(codec.section(about, key), "uniqueid") for key in ("old", "new"))
-        self._sa(old, name).rekeyed = True
-        self._sa(new, name)
         self._forget_up(name, old)
         self._up.setdefault(name, set()).add(new)
 
@@ -172,20 +168,18 @@ class SaMemory:
         if sa.verdict is None or verdict.rank > sa.verdict.rank:
             sa.verdict = verdict
 
-    def _final(self, unique_id: str, sa: _Sa, now_s: float) -> Verdict | None:
+    def _final(self, unique_id: str, sa: _Sa) -> Verdict | None:
         """Weigh what was said; None: it was no failure, or it followed from one already told."""
         verdict = sa.verdict
-        if verdict is None:
-            return None
-        consequence = sa.told is not None and now_s - sa.told_s < CONSEQUENCE_S
-        if consequence and sa.told is not None and verdict.rank <= sa.told.rank:
+        consequence = sa.told_s is not None and sa.since_s - sa.told_s < CONSEQUENCE_S
+        if verdict is None or consequence:
             return None
         if verdict.code is Code.NO_ANSWER and sa.answered:
             return Verdict(Code.HALF_OPEN, verdict.rank, verdict.words)
         if verdict.rank > 0:
             return verdict
         carried = self._up.get(sa.name, set()) - {unique_id}
-        if sa.rekeyed or sa.ended_by_us or carried:
+        if sa.ended_by_us or carried:
             return None
         if sa.up_s is not None and sa.since_s - sa.up_s <= AT_ONCE_S:
             return Verdict(Code.CLOSED_AT_ONCE, 0, verdict.words)

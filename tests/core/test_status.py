@@ -221,6 +221,15 @@ def test_what_was_negotiated_is_shown() -> None:
     assert (status.received_bytes, status.sent_bytes) == (100, 10)
 
 
+def test_where_the_site_was_is_remembered_once_it_has_proved_who_it_is() -> None:
+    before = told(seen(ike(child())))
+    assert before.last_remote_address == "198.51.100.7"
+    anybody = ike(state="CONNECTING", remote_host="203.0.113.9")
+    assert told(seen(anybody)).last_remote_address == ""
+    assert told(seen(anybody), before=before).last_remote_address == "198.51.100.7"
+    assert told(seen(), before=before).last_remote_address == "198.51.100.7"
+
+
 def test_the_last_error_and_the_next_attempt_are_shown() -> None:
     status = told(seen(), hints=Hints(History(error="NO_PROPOSAL_CHOSEN"), NOW + 20))
     assert (status.last_error, status.next_attempt) == ("NO_PROPOSAL_CHOSEN", NOW + 20)

@@ -203,7 +203,7 @@ def test_a_site_with_a_wrong_key_never_gets_a_child_and_another_sites_key_does_n
                 wait_for_refusal(stack, site)
             assert stack.ike_ids() == ids
             assert not stack.sas("kxyz_vpn")
-        assert last_error(stack, "kxyz_vpn")
+        assert reason_code(stack, "kxyz_vpn") == "wrong-psk"
     assert [loss.lost for loss in losses.values()] == [[], [], []]
 
 

@@ -152,6 +152,16 @@ def test_an_sa_that_we_close_ourselves_is_no_failed_attempt() -> None:
     assert replay(events) == []
 
 
+def test_what_follows_from_a_failure_is_not_one_more() -> None:
+    events: list[Event] = [
+        (0.0, "ike-updown", updown("1", up=True)),
+        (0.0, "log", log("no acceptable proposal found", name="kspb_vpn")),
+        (1.0, "log", log("received DELETE for IKE_SA kspb_vpn[1]", name="kspb_vpn")),
+        (1.0, "ike-updown", updown("1", up=False)),
+    ]
+    assert [failure.code for failure in replay(events)] == [Code.PROPOSAL_MISMATCH]
+
+
 def test_a_failure_much_later_of_the_same_sa_is_one_more() -> None:
     events: list[Event] = [
         (0.0, "log", log("received TS_UNACCEPTABLE notify, no CHILD_SA built", name="kspb_vpn")),

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.observed import ChildSa, Daemon, IkeSa
+from reconciler.core.observed import Algorithms, ChildSa, Daemon, IkeSa
 from reconciler.edges import vici_codec as codec
 from tests.edges.vici_samples import ALGORITHMS, CHILD, IKE, KSPB, STATS, VERSION, on_the_wire
 
@@ -144,3 +144,38 @@ def test_an_empty_message_is_read_as_nothing() -> None:
     assert codec.ike_sa("k", {}) == IkeSa("k", "0", "")
     assert codec.daemon({}, {}) == Daemon("", 0, "kernel", 0, 0, 0, 0, 0)
     assert codec.algorithms({}) == frozenset()
+
+
+def test_what_was_negotiated_and_what_is_under_way_is_read() -> None:
+    """As charon 6.0.1 was seen to send it."""
+    message = {
+        "state": "ESTABLISHED",
+        "nat-any": "yes",
+        "encr-alg": "AES_CBC",
+        "encr-keysize": "256",
+        "integ-alg": "HMAC_SHA2_256_128",
+        "prf-alg": "PRF_HMAC_SHA2_256",
+        "dh-group": "MODP_3072",
+        "tasks-active": ["IKE_ESTABLISH", "CHILD_CREATE"],
+        "tasks-queued": ["IKE_DPD"],
+        "child-sas": {"lan-5": {"encr-alg": "AES_GCM_16", "encr-keysize": "256", "encap": "yes"}},
+    }
+    found = codec.ike_sa("kspb_vpn", on_the_wire(message))
+    assert found.algorithms == Algorithms(
+        "AES_CBC", 256, "HMAC_SHA2_256_128", "PRF_HMAC_SHA2_256", "MODP_3072"
+    )
+    assert found.nat_seen
+    assert (found.tasks_active, found.tasks_queued) == (
+        ("IKE_ESTABLISH", "CHILD_CREATE"),
+        ("IKE_DPD",),
+    )
+    assert found.children[0].algorithms == Algorithms("AES_GCM_16", 256)
+    assert found.children[0].udp_encapsulated
+
+
+def test_what_charon_does_not_tell_is_nothing() -> None:
+    found = codec.ike_sa("kspb_vpn", on_the_wire({"child-sas": {"lan-5": {}}}))
+    assert found.algorithms == found.children[0].algorithms == Algorithms()
+    assert not found.nat_seen
+    assert not found.children[0].udp_encapsulated
+    assert found.tasks_active == found.tasks_queued == ()

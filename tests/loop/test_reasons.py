@@ -5,6 +5,7 @@ from typing import Any
 
 from reconciler.core.reasons import Code, Failure, Side
 from reconciler.errors import IkeRefused
+from reconciler.world import Evidence
 from tests.builders import vpn
 from tests.worlds import Bench
 
@@ -144,3 +145,14 @@ def test_a_removed_airport_takes_its_failures_with_it(bench: Bench) -> None:
     bench.declare(kczk=vpn(2))
     bench.round()
     assert bench.memory.record.histories == {}
+
+
+def test_a_flood_of_strangers_pushes_out_no_failure_of_a_connection() -> None:
+    evidence = Evidence()
+    evidence.note(Failure("kspb_vpn", Code.CLOSED_AT_ONCE, "x", 1.0))
+    for number in range(10_000):
+        evidence.note(Failure("", Code.UNKNOWN_ID, "x", 2.0, f"10.0.{number >> 8}.{number & 255}"))
+    taken = evidence.take()
+    assert taken[0].connection == "kspb_vpn"
+    assert len(taken) < 1000
+    assert evidence.take() == ()
