@@ -276,6 +276,9 @@ def _warnings(site: Site) -> Iterable[Fault]:
     if psk != psk.strip():
         message = "begins or ends with a blank; is that part of the key?"
         yield Fault(f"{path}.psk", message, site.airport_id, Severity.WARNING)
+    if site.same_next_psk:
+        message = "is the same as psk, so there is nothing to replace; remove it"
+        yield Fault(f"{path}.next_psk", message, site.airport_id, Severity.WARNING)
     if site.suite.weak:
         message = f"{site.suite.ike_proposal} is weak by today's standards"
         yield Fault(f"{path}.encryption", message, site.airport_id, Severity.WARNING)

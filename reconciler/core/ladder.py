@@ -268,6 +268,8 @@ def look_again_s(connection: Connection, sas: Sequence[IkeSa]) -> float | None:
     newest_s = min((sa.established_s for sa in live), default=0)
     if 0 < len(current) < len(carrying) or (len(live) > 1 and newest_s < CHILD_SETTLE_S):
         return _SOON_S
-    if len(live) > 1 and newest_s < DUPLICATE_GRACE_S:
+    if len(live) < 2 and len(carrying) > 1:
+        newest_s = min(child.installed_s for child in carrying)
+    if len(carrying) > 1 and newest_s < DUPLICATE_GRACE_S:
         return float(DUPLICATE_GRACE_S - newest_s)
     return None

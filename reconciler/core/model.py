@@ -323,6 +323,7 @@ class Site:
 
     Attributes:
         next_psk: while the key is being replaced, the new one; sites may use either.
+        same_next_psk: the new one was declared, and is no other than the present one.
         rekey_after: SAs established before (unix seconds) are renewed; 0: none.
 
     """
@@ -337,6 +338,7 @@ class Site:
     lifetime_s: int
     remote_address: IpAddress | None
     next_psk: SecretStr | None = None
+    same_next_psk: bool = False
     rekey_after: int = 0
 
 
@@ -367,6 +369,7 @@ def site_of(airport_id: str, vpn: Vpn) -> Site:
         lifetime_s=vpn.lifetime,
         remote_address=vpn.remote_address,
         next_psk=None if vpn.next_psk == vpn.psk else vpn.next_psk,
+        same_next_psk=vpn.next_psk == vpn.psk,
         rekey_after=vpn.rekey_after,
     )
 

@@ -26,6 +26,7 @@ from reconciler.core.status import ConnectionStatus, ContainerStatus, Status
 
 _LABELS = ["airport", "connection"]
 _STATES = ("up", "down", "connecting")
+_STAGES = ("old", "switching", "new")
 _CONTAINER_STATES = (
     *("created", "running", "paused", "restarting", "removing", "exited", "dead"),
     *("missing", "unknown"),
@@ -262,6 +263,32 @@ def _connections(connections: Mapping[str, ConnectionStatus]) -> Iterator[Metric
             for name in _STATES:
                 state.add_metric([*labels, name], connection.status == name)
     yield from (desired, up, state, since)
+    yield from _remedies(connections)
+
+
+def _remedies(connections: Mapping[str, ConnectionStatus]) -> Iterator[Metric]:
+    attempts = GaugeMetricFamily(
+        "vpn_connection_attempts", "Attempts at what is not reached yet.", labels=_LABELS
+    )
+    due = GaugeMetricFamily(
+        "vpn_connection_next_attempt_timestamp_seconds",
+        "When the hub tries next; 0: nothing is due.",
+        labels=_LABELS,
+    )
+    paused = GaugeMetricFamily("vpn_connection_paused", "1: left alone by order.", labels=_LABELS)
+    rotation = GaugeMetricFamily(
+        "vpn_connection_key_rotation",
+        "1 for the stage; only while two keys are declared.",
+        labels=[*_LABELS, "stage"],
+    )
+    for connection in connections.values():
+        labels = [connection.airport_id, connection.connection_name]
+        attempts.add_metric(labels, max((one.count for one in connection.attempts), default=0))
+        due.add_metric(labels, connection.next_attempt)
+        paused.add_metric(labels, connection.paused)
+        for stage in _STAGES if connection.key_rotation else ():
+            rotation.add_metric([*labels, stage], connection.key_rotation == stage)
+    yield from (attempts, due, paused, rotation)
 
 
 def _reasons(status: Status) -> Iterator[Metric]:

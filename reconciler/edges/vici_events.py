@@ -10,7 +10,7 @@ from typing import Any
 from vici import Session
 from vici.exception import EventUnknownException
 
-from reconciler.core.reasons import Failure
+from reconciler.core.reasons import HUB_REFUSED, Failure
 from reconciler.edges import vici_codec as codec
 from reconciler.edges.vici_attempts import SETTLE_S, SaMemory, section_of
 from reconciler.edges.vici_codec import BROKEN
@@ -20,7 +20,8 @@ TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update",
 ALERT = "alert"
 _RECONNECT_S = 1.0
 # The same failure of the same connection wakes once in this time, however often it comes; so do
-# those of all strangers together. They are counted all the same.
+# those of all strangers together. They are counted all the same. But a site that refuses us may be
+# replacing its key, and is followed at once.
 _QUIET_S = 10.0
 
 
@@ -100,7 +101,8 @@ class EventListener:
         for failure in self._memory.due(now_s):
             self._note_failure(failure)
             key = (failure.connection, failure.code if failure.connection else "")
-            if failure.at_s - self._woken_s.get(key, float("-inf")) >= _QUIET_S:
+            quiet_s = 0.0 if failure.code in HUB_REFUSED else _QUIET_S
+            if failure.at_s - self._woken_s.get(key, float("-inf")) >= quiet_s:
                 self._woken_s[key] = failure.at_s
                 self._wake("failure logged")
 

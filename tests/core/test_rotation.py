@@ -115,8 +115,11 @@ def test_with_other_keys_declared_the_choice_begins_anew() -> None:
 
 
 def test_a_next_key_that_equals_the_present_one_is_no_rotation() -> None:
-    same = decided(kspb=vpn(1, next_psk=vpn(1)["psk"])).sites["kspb"]
-    assert same.next_psk is None
+    decision = decided(kspb=vpn(1, next_psk=vpn(1)["psk"]))
+    assert decision.sites["kspb"].next_psk is None
+    [warning] = decision.faults
+    assert warning.path == "airports.kspb.vpn.next_psk"
+    assert "nothing to replace" in warning.message
 
 
 @pytest.mark.parametrize(

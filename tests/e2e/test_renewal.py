@@ -181,7 +181,7 @@ def test_in_a_rotation_a_restart_of_charon_and_reconciler_keeps_the_choice(stack
         learn(site, new)
         dial_anew(site)
         eventually(lambda: stage(stack) == "new", 30, "the site has switched")
-        eventually(lambda: uptime_s(stack) > 5, 20, "for good")
+        eventually(lambda: uptime_s(stack) > 5, 45, "for good")
         failures = refusals(stack)
         docker("restart", "--time", "2", f"{PREFIX}gateway", RECONCILER)
         stack.wait_until_ready()

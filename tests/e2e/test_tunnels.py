@@ -19,6 +19,11 @@ def test_the_demo_brings_a_picture_of_every_airport_and_prints_the_table(stack: 
     assert (stack.folder / "pictures" / "kspb.jpg").read_bytes().startswith(b"\xff\xd8")
 
 
+def states(stack: Stack, name: str) -> list[str]:
+    """A site and the hub may make a child at the same moment; the older one then ends."""
+    return [child.state for sa in stack.sas(name) for child in sa.children]
+
+
 @pytest.mark.parametrize("airport", SITES)
 def test_each_tunnel_carries_the_picture_of_its_own_airport(stack: Stack, airport: str) -> None:
     picture = stack.picture(SITES[airport])
@@ -33,7 +38,7 @@ def test_status_metrics_and_charon_say_the_same(stack: Stack) -> None:
         name = f"{airport}_vpn"
         labels = f'airport="{airport}",connection="{name}"'
         assert stack.metric(f"vpn_connection_up{{{labels}}}") == 1
-        assert [child.state for sa in stack.sas(name) for child in sa.children] == ["INSTALLED"]
+        eventually(lambda n=name: states(stack, n) == ["INSTALLED"], 30, "one CHILD_SA")  # type: ignore[misc]
         connection = stack.connection(name)
         assert connection is not None
         assert connection.uptime_seconds >= 0

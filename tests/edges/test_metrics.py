@@ -20,6 +20,7 @@ from reconciler.core.history import Stranger
 from reconciler.core.observed import ChildSa, Daemon, IkeSa, Observed, Unobserved
 from reconciler.core.reasons import FAILURES, Code
 from reconciler.core.status import (
+    AttemptStatus,
     ConfigurationStatus,
     ConnectionStatus,
     ContainerStatus,
@@ -185,10 +186,26 @@ def test_while_charon_is_unreachable_nothing_is_said_of_tunnels_or_daemon_but_th
         for name, family in families(metrics).items()
         if family.samples and re.match(r"vpn_(connection|daemon)_", name)
     }
-    # What failed before is remembered, not seen.
-    told -= {"vpn_connection_failures"}
+    # What failed before, was tried and was ordered is remembered, not seen.
+    told -= {"vpn_connection_failures", "vpn_connection_attempts", "vpn_connection_paused"}
+    told -= {"vpn_connection_next_attempt_timestamp_seconds"}
     assert told == {"vpn_daemon_reachable", "vpn_connection_desired"}
     assert value(metrics, "vpn_rounds_total", result="charon_unreachable") == 1
+
+
+def test_attempts_pause_and_stage_of_the_key_are_told(metrics: Metrics) -> None:
+    made = AttemptStatus(goal="dial", count=3, last_attempt=5, next_attempt=9, made_for="")
+    tried = tunnel("down", attempts=(made,), next_attempt=9, paused=True)
+    publish(metrics, observed(), status(tried))
+    assert value(metrics, "vpn_connection_attempts", **LABELS) == 3
+    assert value(metrics, "vpn_connection_next_attempt_timestamp_seconds", **LABELS) == 9
+    assert value(metrics, "vpn_connection_paused", **LABELS) == 1
+    assert value(metrics, "vpn_connection_key_rotation", **LABELS, stage="old") is None
+    publish(metrics, observed(), status(tunnel(key_rotation="new")))
+    for stage in ("old", "switching", "new"):
+        expected = float(stage == "new")
+        assert value(metrics, "vpn_connection_key_rotation", **LABELS, stage=stage) == expected
+    assert value(metrics, "vpn_connection_attempts", **LABELS) == 0
 
 
 def test_a_tunnel_that_is_gone_from_the_declaration_is_gone_from_the_metrics(
