@@ -23,6 +23,7 @@ from reconciler.core.orders import Orders
 from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secret, render
 from reconciler.core.rotation import Answer, follow, with_next
 from reconciler.core.status import ConnectionStatus
+from reconciler.core.traffic import Flow, flows, is_silent
 from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
 
@@ -74,6 +75,7 @@ class Memory:
         decided: the last decision.
         answers: the key that sites with two of them were answered with.
         refused_s: when a site has just refused the hub's proof of its key, on the monotonic clock.
+        flows: what has passed through each tunnel so far.
         lost: why an earlier memory could not be taken over; empty if it was.
         unsaved: the last attempt to write what must survive us failed.
 
@@ -90,6 +92,7 @@ class Memory:
     refused_s: Mapping[str, float] = field(default_factory=dict)
     lost: str = ""
     healing: Healing = field(default_factory=Healing)
+    flows: Mapping[str, Flow] = field(default_factory=dict)
     unsaved: bool = False
 
 
@@ -104,6 +107,7 @@ class Look:
         shallow: only SAs were looked at, as nothing but an event about them was the reason.
         attempts: what still counts of the attempts so far.
         orders: what was asked for by command line.
+        flows: what has passed through each tunnel.
 
     """
 
@@ -115,6 +119,7 @@ class Look:
     errors: tuple[str, ...] = ()
     attempts: Mapping[Key, Attempts] = field(default_factory=dict)
     orders: Orders = field(default_factory=Orders)
+    flows: Mapping[str, Flow] = field(default_factory=dict)
 
     @property
     def decision(self) -> Decision:
@@ -137,9 +142,14 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     attempts = _attempts(world, memory, decided.desired, orders)
     sure = decided.keyed and (_is_known(decided) or _all_declared(decided, observed))
     if isinstance(observed, Unobserved) or not decided.keyed:
-        return Look(decided, observed, (), sure, not deep, tuple(errors), attempts, orders)
-    now = world.clock.now()
-    circumstances = _circumstances(decided.desired, attempts, orders, now)
+        return Look(
+            *(decided, observed, (), sure, not deep, tuple(errors)),
+            *(attempts, orders, memory.flows),
+        )
+    now, now_s = world.clock.now(), world.clock.monotonic_s()
+    passed = flows(memory.flows, observed, now_s)
+    silent = {name for name, flow in passed.items() if is_silent(flow, now_s)}
+    circumstances = _circumstances(decided.desired, attempts, orders, silent, now)
     planned = diff(decided.desired, observed, circumstances, orders.paused(now))
     if not (sure and decided.decision.readable):
         planned = [action for action in planned if action.name in decided.desired]
@@ -147,7 +157,10 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
         # Nor is the file remembered: then the next round would take it for what was accepted.
         planned = [action for action in planned if action.name in decided.desired]
         sure = False
-    return Look(decided, observed, tuple(planned), sure, not deep, tuple(errors), attempts, orders)
+    return Look(
+        *(decided, observed, tuple(planned), sure, not deep, tuple(errors)),
+        *(attempts, orders, passed),
+    )
 
 
 def marks_of(desired: Mapping[str, Connection]) -> dict[str, str]:
@@ -175,6 +188,7 @@ def _circumstances(
     desired: Mapping[str, Connection],
     attempts: Mapping[Key, Attempts],
     orders: Orders,
+    silent: set[str],
     now: int,
 ) -> dict[str, Circumstances]:
     """Tell the ladder what it is to know, for those connections of which there is anything."""
@@ -187,8 +201,8 @@ def _circumstances(
         if (renewal := _renewal(connection, orders)) is not None
     }
     return {
-        name: Circumstances(counts.get(name, {}), renewals.get(name), now)
-        for name in counts.keys() | renewals.keys()
+        name: Circumstances(counts.get(name, {}), renewals.get(name), now, silent=name in silent)
+        for name in counts.keys() | renewals.keys() | silent
     }
 
 

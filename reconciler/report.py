@@ -1,12 +1,12 @@
 """What is said about a round: from values and a clock to the status document."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from reconciler import __version__
 from reconciler.core.actions import Outcome, goal_of
 from reconciler.core.backoff import Attempts
 from reconciler.core.check import Decision
-from reconciler.core.history import History
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Order
 from reconciler.core.render import Connection
@@ -21,6 +21,7 @@ from reconciler.core.status import (
     Status,
     summarise_connections,
 )
+from reconciler.core.traffic import health
 from reconciler.look import Look, Memory
 from reconciler.world import World
 
@@ -68,14 +69,18 @@ def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hint
     wanted: dict[str, set[str]] = {}
     for action in seen.planned:
         wanted.setdefault(action.name, set()).add(goal_of(action))
+    now_s = world.clock.monotonic_s()
     return {
-        name: _hint(
-            connection,
-            attempts.get(name, []),
-            wanted.get(name, set()),
-            seen.orders.of(name),
-            memory.record.of(name),
-            now,
+        name: replace(
+            _hint(
+                connection,
+                attempts.get(name, []),
+                wanted.get(name, set()),
+                seen.orders.of(name),
+                now,
+            ),
+            history=memory.record.of(name),
+            health=health(seen.flows.get(name), now_s),
         )
         for name, connection in seen.desired.items()
     }
@@ -86,11 +91,9 @@ def _hint(
     attempts: list[AttemptStatus],
     wanted: set[str],
     order: Order,
-    history: History,
     now: int,
 ) -> Hints:
     return Hints(
-        history=history,
         next_attempt=min((a.next_attempt for a in attempts if a.goal in wanted), default=0),
         attempts=tuple(attempts),
         paused=order.is_paused(now),

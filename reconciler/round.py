@@ -79,7 +79,11 @@ def _run_round(
     unwritten = _remember(world, memory, seen)
     errors = [*filter(None, [memory.lost]), *seen.errors, *unwritten]
     memory = replace(
-        memory, decided=seen.decided, answers=seen.decided.answers, unsaved=bool(unwritten)
+        memory,
+        decided=seen.decided,
+        answers=seen.decided.answers,
+        flows=seen.flows,
+        unsaved=bool(unwritten),
     )
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
     outcomes = _carry_out(world, due)

@@ -11,6 +11,12 @@ _HEADINGS = (
     *("MUST ACT", "REASON"),
 )
 _MOST_STRANGERS = 10
+_STAGES = {
+    "": "",
+    "old": "the site uses the old key",
+    "switching": "the site switches keys",
+    "new": "the site uses the new key: next_psk can become psk",
+}
 _SIGNS = {"Load": "+", "Remove": "-", "DropSecret": "-"}
 
 
@@ -37,6 +43,9 @@ def _row(connection: ConnectionStatus, now: int) -> tuple[str, ...]:
         *(f"degraded: {one.text}" for one in connection.degraded_reasons),
         "last good declaration, the new one is faulty" if connection.last_good else "",
         "removal held" if connection.removal_held else "",
+        "no packet comes back" if connection.health_check == "fail" else "",
+        f"paused{_until(connection.paused_until, now)}" if connection.paused else "",
+        _STAGES[connection.key_rotation],
     ]
     return (
         connection.airport_id,
@@ -49,6 +58,10 @@ def _row(connection: ConnectionStatus, now: int) -> tuple[str, ...]:
         connection.who_must_act or "-",
         "; ".join(filter(None, remarks)) or "-",
     )
+
+
+def _until(then: int, now: int) -> str:
+    return f" for {duration(max(0, then - now))} more" if then else ""
 
 
 def _remarks(status: Status, now: int) -> Iterable[str]:

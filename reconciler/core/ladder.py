@@ -49,12 +49,13 @@ class Renewal:
 class Circumstances:
     """What is known about one connection beside declaration and SAs.
 
-    `counts`: attempts so far, by goal. `now`: unix seconds.
+    `counts`: attempts so far, by goal. `now`: unix seconds. `silent`: nothing comes back.
     """
 
     counts: Mapping[str, int] = field(default_factory=dict)
     renewal: Renewal | None = None
     now: int = 0
+    silent: bool = False
 
     def tried(self, goal: str) -> int:
         """Return how often the goal was attempted under the present declaration."""
@@ -100,6 +101,9 @@ def _one_sa(
         yield EndIke(connection.name, sa.unique_id, "its peer is not at the declared address")
     elif outdated:
         yield from _outdated(connection, sa, outdated, others, given)
+    elif given.silent:
+        cause = "it answers charon, but no packet comes back; the site shall dial anew"
+        yield EndIke(connection.name, sa.unique_id, cause, goal="silent")
     elif given.renewal is not None and given.renewal.after <= given.now:
         yield from _renewed(connection, sa, others, given.renewal, given.now)
     else:

@@ -20,6 +20,7 @@ from reconciler.core.reasons import Code, Side
 from reconciler.core.render import Connection
 from reconciler.core.rotation import Stage, stage_of
 from reconciler.core.selectors import uncovered
+from reconciler.core.traffic import Health
 from reconciler.core.why import Reason, reason, without_child, without_ike
 
 SCHEMA_VERSION = 1
@@ -58,7 +59,7 @@ class ConnectionStatus(_Document):
     last_connected: int
     last_disconnected: int
     uptime_seconds: int
-    health_check: Literal["pass", "fail", "unknown"]
+    health_check: Health = Field(description="Whether packets that are sent are answered.")
     reason: str = Field("", description="Why it is not up; empty while it is.")
     reason_code: Code | Literal[""] = Field("", description="The same for programs.")
     who_must_act: Side | Literal[""] = Field("", description="Empty while it is up.")
@@ -194,6 +195,7 @@ class Hints:
     paused_until: int = 0
     rekey_after: int = 0
     answered_mark: str = ""
+    health: Health = "unknown"
 
 
 def summarise_connections(
@@ -289,7 +291,7 @@ def _summarise(
     common: dict[str, Any] = {
         "airport_id": connection.airport_id,
         "connection_name": connection.name,
-        "health_check": "unknown",
+        "health_check": hints.health if look is not None and look.state == "up" else "unknown",
         "declared_subnets": tuple(map(str, connection.remote_subnets)),
         "last_good": connection.airport_id in decision.kept,
         "removal_held": connection.airport_id in decision.held,

@@ -210,3 +210,19 @@ def test_durations_are_short(seconds: int, expected: str) -> None:
 )
 def test_sizes_are_short(count: int, expected: str) -> None:
     assert size(count) == expected
+
+
+@pytest.mark.parametrize(
+    ("seen", "words"),
+    [
+        ({"health_check": "fail"}, "no packet comes back"),
+        ({"paused": True}, "paused"),
+        ({"paused": True, "paused_until": 160}, "paused for 60s more"),
+        ({"key_rotation": "old"}, "the site uses the old key"),
+        ({"key_rotation": "new"}, "the site uses the new key: next_psk can become psk"),
+    ],
+)
+def test_what_is_worth_a_word_stands_beside_the_tunnel(seen: dict[str, object], words: str) -> None:
+    tunnel = CONNECTION.model_copy(update=seen)
+    found = status().model_copy(update={"connections": {"kspb_vpn": tunnel}})
+    assert words in status_text(found, 100, colour=False)

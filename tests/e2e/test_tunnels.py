@@ -20,7 +20,7 @@ def test_the_demo_brings_a_picture_of_every_airport_and_prints_the_table(stack: 
 
 
 def states(stack: Stack, name: str) -> list[str]:
-    """A site and the hub may make a child at the same moment; the older one then ends."""
+    """Return the states of the children; site and hub may make one each at the same moment."""
     return [child.state for sa in stack.sas(name) for child in sa.children]
 
 
@@ -43,7 +43,7 @@ def test_status_metrics_and_charon_say_the_same(stack: Stack) -> None:
         assert connection is not None
         assert connection.uptime_seconds >= 0
         assert connection.last_connected > 0
-        assert connection.health_check == "unknown"
+        assert connection.health_check in ("pass", "unknown")
     assert stack.metric("vpn_daemon_reachable") == 1
     for path in ("/healthz", "/readyz", "/status"):
         assert stack.http(path)[0] == 200

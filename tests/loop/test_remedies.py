@@ -185,3 +185,30 @@ def test_damaged_orders_are_told_and_everything_else_goes_on(three_up: Bench) ->
     report = three_up.round()
     assert "orders.json: can't be read" in report.status.reconciler.errors[0]
     assert "kxyz_vpn" in three_up.ike.connections
+
+
+def test_a_tunnel_in_which_nothing_comes_back_is_ended_so_that_its_site_dials_anew(
+    three_up: Bench,
+) -> None:
+    def send(count: int) -> None:
+        three_up.ike.sas = [
+            replace(
+                sa,
+                children=tuple(
+                    replace(c, sent_packets=c.sent_packets + count, spi_in=sa.name)
+                    for c in sa.children
+                ),
+            )
+            if sa.name == "kspb_vpn"
+            else sa
+            for sa in three_up.ike.sas
+        ]
+
+    for _ in range(5):
+        send(10)
+        three_up.round()
+        three_up.age(20)
+    assert kinds(three_up) == ["end_ike"]
+    assert {sa.name for sa in three_up.ike.sas} == {"kczk_vpn", "s51_vpn"}
+    [attempt] = three_up.connection().attempts
+    assert (attempt.goal, attempt.count) == ("silent", 1)
