@@ -26,6 +26,7 @@ class State:
         self._swanctl_file = swanctl_file
         self._read_only = read_only
         self._key = b""
+        self._accepted: Mapping[str, Any] | None = None
 
     def mark_key(self, *, may_make: bool) -> bytes:
         """Return the key of the marks; it is read once. Raises StateError.
@@ -34,7 +35,7 @@ class State:
         lost key is not replaced: with a new one every connection would look changed.
         """
         try:
-            if not self._key_file.exists():
+            if not self._key_file.exists() or (self._key and self._is_damaged()):
                 self._replace_key(may_make=may_make)
             if not self._key:
                 self._key = self._key_file.read_bytes()
@@ -45,6 +46,9 @@ class State:
             raise StateError(f"{self._key_file}: is damaged; {_WAY_OUT}")
         return self._key
 
+    def _is_damaged(self) -> bool:
+        return len(self._key_file.read_bytes()) != _KEY_BYTES
+
     def _replace_key(self, *, may_make: bool) -> None:
         if not self._key and not may_make:
             raise StateError(f"{self._key_file}: is missing; {_WAY_OUT}")
@@ -52,6 +56,8 @@ class State:
         if self._read_only:
             self._key = key
         else:
+            if self._key:
+                self._key_file.unlink(missing_ok=True)  # it is damaged; ours is whole
             self._write_key(key)
 
     def make_new_key(self) -> None:
@@ -61,7 +67,7 @@ class State:
         """
         self._key = b""
         try:
-            if self._key_file.exists() and len(self._key_file.read_bytes()) == _KEY_BYTES:
+            if self._key_file.exists() and not self._is_damaged():
                 raise StateError(f"{self._key_file}: is there and whole; nothing was replaced")
             self._key_file.unlink(missing_ok=True)
             self._write_key(secrets.token_bytes(_KEY_BYTES))
@@ -79,21 +85,31 @@ class State:
         finally:
             draft.unlink()
 
-    def read_accepted(self) -> dict[str, Any]:
-        """Read the last good declarations; none if there are none yet. Raises StateError."""
+    def read_accepted(self) -> Mapping[str, Any]:
+        """Read the last good declarations; none if there are none yet. Raises StateError.
+
+        A file that is lost or damaged while we run is known from memory, and is written again.
+        """
         try:
             accepted = json.loads(self._accepted_file.read_bytes())
         except FileNotFoundError:
-            return {}
+            return self._accepted or {}
         except (OSError, ValueError) as error:
-            raise StateError(f"{self._accepted_file}: can't be read") from error
+            return self._remembered(f"{self._accepted_file}: can't be read", error)
         if not isinstance(accepted, dict):
-            raise StateError(f"{self._accepted_file}: is not an object")
+            return self._remembered(f"{self._accepted_file}: is not an object")
+        self._accepted = accepted
         return accepted
+
+    def _remembered(self, fault: str, cause: Exception | None = None) -> Mapping[str, Any]:
+        if self._accepted is None:
+            raise StateError(fault) from cause
+        return self._accepted
 
     def write_accepted(self, accepted: Mapping[str, Any]) -> None:
         """Remember these declarations as the last good ones. Raises StateError."""
         self._replace(self._accepted_file, json.dumps(accepted))
+        self._accepted = accepted
 
     def write_swanctl(self, text: str) -> None:
         """Write what charon loads at its own start, if it changed. Raises StateError."""

@@ -120,6 +120,23 @@ def test_a_damaged_memory_is_mended_by_the_next_good_file(state: State, tmp_path
     assert state.read_accepted() == {"kspb": vpn(1)}
 
 
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff\xfe"], ids=repr)
+def test_a_memory_that_is_lost_while_we_run_is_known_and_written_again(
+    state: State, tmp_path: Path, content: bytes | None
+) -> None:
+    """Forgotten, it would let a newcomer take over a name or a LAN that is in force."""
+    path = tmp_path / "accepted.json"
+    state.write_accepted({"kspb": vpn(1)})
+    for _ in ("after writing", "after reading"):
+        good = path.read_bytes()
+        path.unlink() if content is None else path.write_bytes(content)
+        assert state.read_accepted() == {"kspb": vpn(1)}
+        state.write_accepted(state.read_accepted())
+        assert path.read_bytes() == good
+        state = State(tmp_path, tmp_path / "swanctl.conf")
+        assert state.read_accepted() == {"kspb": vpn(1)}
+
+
 def test_charons_copy_is_for_root_alone_because_it_has_the_keys(
     state: State, tmp_path: Path
 ) -> None:
@@ -164,6 +181,18 @@ def test_a_key_that_vanishes_while_we_run_is_written_again(tmp_path: Path) -> No
     state = State(tmp_path, tmp_path / "swanctl.conf")
     key = state.mark_key(may_make=True)
     (tmp_path / "mark.key").unlink()
+    assert state.mark_key(may_make=False) == key
+    assert (tmp_path / "mark.key").read_bytes() == key
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"x" * 33])
+def test_a_key_that_is_damaged_while_we_run_is_written_again(
+    tmp_path: Path, content: bytes
+) -> None:
+    """Found out at the next start only, it would cost every site its tunnel."""
+    state = State(tmp_path, tmp_path / "swanctl.conf")
+    key = state.mark_key(may_make=True)
+    (tmp_path / "mark.key").write_bytes(content)
     assert state.mark_key(may_make=False) == key
     assert (tmp_path / "mark.key").read_bytes() == key
 
