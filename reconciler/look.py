@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from reconciler.core.actions import Action, Remove
 from reconciler.core.backoff import Attempts
@@ -15,7 +16,7 @@ from reconciler.core.check import (
 )
 from reconciler.core.diff import diff
 from reconciler.core.observed import Observed, Unobserved
-from reconciler.core.render import Connection, Hub, mark_of_secret, render
+from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secret, render
 from reconciler.core.status import ConnectionStatus
 from reconciler.errors import IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
@@ -117,10 +118,10 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     failed = {name: attempts.count for name, attempts in memory.attempts.items()}
     planned = diff(decided.desired, observed, failed)
     if not (sure and decided.decision.readable):
-        planned = [action for action in planned if not isinstance(action, Remove)]
+        planned = [action for action in planned if action.name in decided.desired]
     elif not decided.accepted and not allow_removals and _mass_removal(planned, observed, errors):
         # Nor is the file remembered: then the next round would take it for what was accepted.
-        planned = [action for action in planned if not isinstance(action, Remove)]
+        planned = [action for action in planned if action.name in decided.desired]
         sure = False
     return Look(decided, observed, tuple(planned), sure, not deep, tuple(errors))
 
@@ -135,6 +136,13 @@ def _marked(observed: Observed | Unobserved) -> set[str]:
     if isinstance(observed, Unobserved):
         return set()
     return {found[0] for id_ in observed.secret_ids if (found := mark_of_secret(id_)) is not None}
+
+
+def _bears_marks(observed: Observed) -> bool:
+    """Tell whether anything is under a mark of ours: secrets alone can be unloaded by hand."""
+    loaded = (name for names in observed.connections.values() for name in names or ())
+    running = (child.name for sa in observed.sas for child in sa.children)
+    return bool(_marked(observed)) or any(map(mark_of_child, chain(loaded, running)))
 
 
 def _all_declared(decided: Decided, observed: Observed | Unobserved) -> bool:
@@ -194,7 +202,7 @@ def _decide(
 
 def _hub(world: World, observed: Observed | Unobserved, errors: list[str]) -> Hub:
     """Without a key nothing can be planned; an empty one still names what should be reported."""
-    nothing_marked = isinstance(observed, Observed) and not _marked(observed)
+    nothing_marked = isinstance(observed, Observed) and not _bears_marks(observed)
     try:
         key = world.state.mark_key(may_make=nothing_marked)
     except StateError as error:
@@ -212,7 +220,7 @@ def _document(world: World) -> object:
         return Fault(world.settings.config_path.name, str(error))
 
 
-def _accepted(world: World, errors: list[str]) -> dict[str, object] | None:
+def _accepted(world: World, errors: list[str]) -> Mapping[str, object] | None:
     try:
         return world.state.read_accepted()
     except StateError as error:

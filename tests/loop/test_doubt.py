@@ -13,6 +13,18 @@ def test_with_a_bad_file_and_no_memory_nothing_is_removed(three_up: Bench) -> No
     assert "kspb_vpn" in three_up.settings.swanctl_file.read_text()
 
 
+def test_with_a_bad_file_and_no_memory_no_running_tunnel_is_taken_for_left_over(
+    three_up: Bench,
+) -> None:
+    (three_up.settings.state_dir / "accepted.json").unlink()
+    three_up.settings.config_path.write_text("{")
+    three_up.ike.connections.clear()
+    three_up.ike.secrets.clear()
+    three_up.restart_reconciler()
+    three_up.rounds()
+    assert three_up.requests() == []
+
+
 def test_with_one_bad_airport_and_no_memory_nothing_is_removed(three_up: Bench) -> None:
     (three_up.settings.state_dir / "accepted.json").write_text("damaged")
     three_up.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3, connection_name="~"))
@@ -88,6 +100,19 @@ def test_a_lost_key_of_the_marks_cuts_nobody(three_up: Bench) -> None:
     report = three_up.round()
     assert three_up.requests() == []
     assert "apply --new-mark-key" in report.status.reconciler.errors[0]
+
+
+def test_a_key_is_not_made_while_running_tunnels_bear_marks_of_a_lost_one(three_up: Bench) -> None:
+    """Somebody has unloaded all secrets, so only the tunnels still tell."""
+    (three_up.settings.state_dir / "mark.key").unlink()
+    three_up.ike.secrets.clear()
+    three_up.restart_reconciler()
+    three_up.rounds(2)
+    assert three_up.requests() == []
+    three_up.ike.connections.clear()
+    three_up.rounds(2)
+    assert three_up.requests() == []
+    assert "apply --new-mark-key" in three_up.status.reconciler.errors[0]
 
 
 def test_an_airport_is_not_accepted_before_charon_was_asked_for_its_algorithms(
