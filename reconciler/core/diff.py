@@ -84,10 +84,10 @@ def diff(
     for name in sorted(desired.keys() | known.keys()):
         have = known.get(name, Known(False, None, {}, ()))
         connection = desired.get(name)
-        if have.foreign:
-            continue  # never touched; the status names the clash
         if connection is None:
             removals += _withdraw(name, have)
+        elif have.foreign:
+            continue  # never touched; the status names the clash
         else:
             others += _load(connection, have)
             others += _sa_actions(connection, have.sas, (failed_starts or {}).get(name, 0))

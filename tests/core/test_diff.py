@@ -234,6 +234,14 @@ def test_a_leftover_sa_of_ours_is_ended_and_a_foreign_one_is_not() -> None:
     assert plan(ike) == []
 
 
+def test_a_leftover_sa_of_ours_is_ended_also_under_a_name_that_somebody_else_took() -> None:
+    ike = up(FakeIke(), KSPB)
+    ike.secrets = {}
+    ike.load_connection(KSPB.name, {"children": {"net": {"local_ts": [], "remote_ts": []}}})
+    assert [type(action) for action in plan(ike)] == [EndIke]
+    assert plan(ike, KSPB) == [], "declared, so the status names the clash"
+
+
 def test_the_plan_does_not_depend_on_the_order_of_the_input() -> None:
     many = connections(**{f"k{n:03d}": vpn(n) for n in range(20)})
     ike = loaded(FakeIke(), *list(many.values())[5:15])
