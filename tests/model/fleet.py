@@ -49,12 +49,14 @@ class Fleet:
     Attributes:
         good: `vpn` objects that are right in themselves.
         slips: what was written over them and is wrong.
+        omitted: airports that are left out by mistake: so many at once that it must be held.
         unreadable: what stands in the file instead; () while it is readable.
 
     """
 
     good: dict[str, dict[str, Any]] = field(default_factory=dict)
     slips: dict[str, dict[str, Any]] = field(default_factory=dict)
+    omitted: set[str] = field(default_factory=set)
     unreadable: tuple[str | None, ...] = ()
     mendings: int = 0
 
@@ -62,7 +64,11 @@ class Fleet:
         """Return what stands in airports.json; None: it does not exist."""
         if self.unreadable:
             return self.unreadable[0]
-        written = {id_: body | self.slips.get(id_, {}) for id_, body in self.good.items()}
+        written = {
+            id_: body | self.slips.get(id_, {})
+            for id_, body in self.good.items()
+            if id_ not in self.omitted
+        }
         return json.dumps(document(**written))
 
     def add(self, airport: str) -> None:
@@ -93,9 +99,13 @@ class Fleet:
                 found.add(one)
         return found
 
+    def take_slips_back(self) -> None:
+        """Write what was meant."""
+        self.slips, self.omitted, self.unreadable = {}, set(), ()
+
     def mend(self, edited: Iterable[str]) -> list[str]:
         """Take slips back, and settle clashes to the disadvantage of edited airports."""
-        self.slips, self.unreadable = {}, ()
+        self.take_slips_back()
         mended = []
         claimed = Claimed()
         edited = set(edited)

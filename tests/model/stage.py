@@ -24,8 +24,8 @@ from tests.worlds import Bench
 ROUNDS_TO_CONVERGE = 40
 SECONDS_A_ROUND = 15
 DAMAGED = b"{damaged"
-# For so many rounds a site leaves it to the hub to bring the tunnel to what was declared.
-PATIENCE_ROUNDS = 4
+# A pause is 5 s at least, give or take a half.
+SHORTEST_PAUSE_S = 2.5
 
 
 @dataclass
@@ -35,6 +35,7 @@ class Stage(Bench):
     Attributes:
         disturbed: airports that something was done to since all was well; the IKE_SAs of all
             others must not change.
+        asked_s: when each CHILD_SA was asked for last, by name and child.
         amnesia: the last good declarations were lost while no reconciler ran, so nobody knows who
             came first.
         undisturbed_sas: unique ids of IKE_SAs by airport, as they were when all was well.
@@ -47,6 +48,7 @@ class Stage(Bench):
     sites: dict[str, FakeSite] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
     undisturbed_sas: dict[str, set[str]] = field(default_factory=dict)
+    asked_s: dict[tuple[str, ...], float] = field(default_factory=dict)
     amnesia: bool = False
 
     def __post_init__(self) -> None:
@@ -100,6 +102,7 @@ class Stage(Bench):
     def start_reconciler(self) -> None:
         """Begin with nothing but what is on disk."""
         self.restart_reconciler()
+        self.asked_s.clear()
         self.amnesia = self.amnesia or not self._remembers()
         self.state = TroubledState(self.settings.state_dir, self.settings.swanctl_file)
         self.state.trouble = self.trouble
@@ -139,6 +142,7 @@ class Stage(Bench):
             self.start_reconciler()
         self.trouble.round_ended()
         promises.check_foreign(before, self.ike, self.troubled.requests)
+        self._check_pauses()
         self.troubled.requests.clear()
         if report is not None:
             promises.check_truth(report, self.ike)
@@ -182,7 +186,7 @@ class Stage(Bench):
 
     def _converge(self) -> None:
         for turn in range(ROUNDS_TO_CONVERGE):
-            did_something = [self._behave(airport, turn) for airport in AIRPORTS]
+            did_something = [self._behave(airport) for airport in AIRPORTS]
             if any(did_something):
                 self.make_round("child-updown")
             report = self.make_round("timer")
@@ -221,20 +225,34 @@ class Stage(Bench):
             for child in sa.carrying_children
         )
 
-    def _behave(self, airport: str, turn: int) -> bool:
-        """Let a site do what a good router does; return whether it did anything."""
-        site = self.sites[airport]
-        if airport in self.fleet.good:
+    def _behave(self, airport: str) -> bool:
+        """Let a site do what a good router does; return whether it did anything.
+
+        It dials when it has no tunnel, if the hub doesn't, and renews one that was negotiated
+        before it had its present LAN. Everything else is the hub's to bring about.
+        """
+        site, body = self.sites[airport], self.fleet.good.get(airport, {})
+        if body:
             self.adopt(airport)
         site.refuses_children = False
         mine = self.ike.held_by(site)
-        right = any(
-            set(site.lans) <= set(child.remote_subnets) for sa in mine for child in sa.children
-        )
-        if mine and (right or turn < PATIENCE_ROUNDS):
+        present = self.ike.connections.get(self.name(airport), {}).get("children", {})
+        children = [child for sa in mine for child in sa.carrying_children if child.name in present]
+        too_narrow = any(not set(site.lans) <= set(child.remote_subnets) for child in children)
+        if mine and not too_narrow:
             return False
         self.ike.hang_up(site)
-        return self.ike.dial(site)
+        return "remote_address" not in body and self.ike.dial(site)
+
+    def _check_pauses(self) -> None:
+        """Find that no CHILD_SA is asked for again at once, unless it came up in between."""
+        for request in self.troubled.requests:
+            if request[0] == "start_child":
+                before_s = self.asked_s.get(request[1:], -SHORTEST_PAUSE_S)
+                assert self.clock.elapsed_s - before_s >= SHORTEST_PAUSE_S, f"{request} again"
+                self.asked_s[request[1:]] = self.clock.elapsed_s
+        up = {(sa.name, child.name) for sa in self.ike.sas for child in sa.carrying_children}
+        self.asked_s = {asked: at_s for asked, at_s in self.asked_s.items() if asked not in up}
 
     def _check_undisturbed(self) -> None:
         for airport, before in self.undisturbed_sas.items():

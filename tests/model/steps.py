@@ -113,9 +113,22 @@ class Slip:
 
 
 @dataclass(frozen=True)
+class Omit:
+    """Leave three airports out at once: nobody is cut before somebody confirms it."""
+
+    airports: tuple[str, ...]
+
+    def do(self, stage: Stage) -> None:
+        in_force = stage.undisturbed_sas.keys() - stage.disturbed
+        if in_force >= {*self.airports} and not stage.amnesia:
+            stage.fleet.omitted = {*self.airports}
+            stage.write_file()
+
+
+@dataclass(frozen=True)
 class TakeSlipsBack:
     def do(self, stage: Stage) -> None:
-        stage.fleet.slips, stage.fleet.unreadable = {}, ()
+        stage.fleet.take_slips_back()
         stage.write_file()
 
 
@@ -133,6 +146,7 @@ class Spoil:
 @dataclass(frozen=True)
 class ConfirmRemovals:
     def do(self, stage: Stage) -> None:
+        stage.disturb(*stage.fleet.omitted)
         stage.make_round("by hand", allow_removals=True)
 
 
@@ -244,6 +258,18 @@ class SpoilState:
         for path in (folder / self.file for folder in folders):
             if path.exists():
                 path.unlink() if self.lost else path.write_bytes(DAMAGED)
+
+
+@dataclass(frozen=True)
+class LoseWhileDown:
+    """Lose or damage a file while no reconciler runs."""
+
+    file: str
+    lost: bool
+
+    def do(self, stage: Stage) -> None:
+        SpoilState(self.file, self.lost).do(stage)
+        stage.start_reconciler()
 
 
 @dataclass(frozen=True)
@@ -466,6 +492,7 @@ VOCABULARY: dict[_Make, int] = {
     lambda r: Add(_airport(r)): 6,
     lambda r: Remove(_airport(r)): 4,
     lambda r: Disable(_airport(r)): 2,
+    lambda r: Omit(tuple(r.sample(AIRPORTS[:4], 3))): 3,
     lambda _: TakeSlipsBack(): 2,
     lambda r: Spoil(r.choice(fleet.UNREADABLE)): 2,
     lambda _: ConfirmRemovals(): 2,
@@ -477,7 +504,8 @@ VOCABULARY: dict[_Make, int] = {
     lambda r: Refuse(r.choice(_REQUESTS)): 4,
     lambda r: Unreachable(r.randint(1, 3)): 3,
     lambda r: FillVolume(r.randint(1, 3)): 2,
-    lambda r: SpoilState(r.choice(_STATE_FILES), lost=r.random() < 0.5): 4,
+    lambda r: SpoilState(r.choice(_STATE_FILES), lost=r.random() < 0.5): 3,
+    lambda r: LoseWhileDown(r.choice(_STATE_FILES), lost=r.random() < 0.5): 3,
     lambda r: AddHubNetwork(r.choice(("192.168.2.0/24", "192.168.0.0/16"))): 1,
     lambda r: Adopt(_airport(r)): 8,
     lambda r: Dial(_airport(r), initial_contact=r.random() < 0.5): 10,

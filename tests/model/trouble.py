@@ -76,7 +76,9 @@ class TroubledIke:
         self._send(lambda: self.inner.unload_secret(secret_id), "unload_secret", secret_id)
 
     def start_child(self, name: str, child_name: str) -> None:
-        self._send(lambda: self.inner.start_child(name, child_name), "start_child", name)
+        self._send(
+            lambda: self.inner.start_child(name, child_name), "start_child", name, child_name
+        )
 
     def end_child(self, unique_id: str) -> None:
         self._send(lambda: self.inner.end_child(unique_id), "end_child", unique_id)
