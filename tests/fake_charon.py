@@ -32,6 +32,7 @@ class FakeSite:
     lans: tuple[IpNetwork, ...]
     address: str = "198.51.100.7"
     refuses_children: bool = False
+    can_be_dialled: bool = True
     holds: set[str] = field(default_factory=set)
 
 
@@ -214,14 +215,14 @@ class FakeCharon(FakeIke):
     def _replace(
         self, name: str, site: FakeSite, settings: Settings, *, initial_contact: bool
     ) -> None:
-        """End older IKE_SAs of the same two parties (`unique = replace`).
+        """End older IKE_SAs of the same two parties.
 
-        Without INITIAL_CONTACT only those with an equal configuration are the same to charon.
+        With `unique = replace` those of an equal configuration, with INITIAL_CONTACT all.
         """
         for sa in list(self.sas):
             same = sa.remote_id.lower() == site.identity.lower() and sa.live
             equal = sa.name == name and _peer(self._built(sa)) == _peer(settings)
-            if same and (initial_contact or equal):
+            if same and (initial_contact or (equal and settings.get("unique") == "replace")):
                 self.sas.remove(sa)
                 self._gone(sa)
 
@@ -256,7 +257,11 @@ class FakeCharon(FakeIke):
         """Dial a declared address. What nobody answers is negotiated for a while."""
         identity = settings["remote"]["id"]
         key = (self._keys(identity) or [b""])[-1]
-        there = [s for s in self.sites if settings["remote_addrs"] == [s.address]]
+        there = [
+            site
+            for site in self.sites
+            if site.can_be_dialled and settings["remote_addrs"] == [site.address]
+        ]
         for site in there:
             if site.identity.lower() == identity.lower() and site.psk == key:
                 child = self._negotiate(settings, next(iter(settings["children"])), site)

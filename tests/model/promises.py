@@ -15,13 +15,16 @@ if TYPE_CHECKING:
 
 # Written out once more, so that a mistake in the product is not believed here.
 _OUR_CHILD = re.compile(r"lan-[0-9a-f]{24}")
-_OUR_SECRET = re.compile(r"(ike-)?(?P<name>.+)[#_][0-9a-f]{24}")
+_OUR_SECRET = re.compile(r"(ike-)?(?P<name>.+)[#_][0-9a-f]{24}(-spare)?")
 _GROUPS = {"14": "modp2048", "15": "modp3072", "19": "ecp256"}
 
 
 @dataclass(frozen=True)
 class Foreign:
-    """All in charon that is not ours."""
+    """All in charon that is not ours.
+
+    What is left of a tunnel whose connection its owner has unloaded is nobody's.
+    """
 
     connections: Mapping[str, Any]
     secrets: Mapping[str, Any]
@@ -41,7 +44,7 @@ class Foreign:
         sas = tuple(
             sa
             for sa in charon.sas
-            if sa.name not in ours
+            if sa.name in connections
             and sa.children
             and not any(_OUR_CHILD.fullmatch(child.name) for child in sa.children)
         )

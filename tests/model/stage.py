@@ -6,11 +6,12 @@ What must be true at every moment is checked after every round, what must come t
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from reconciler.core.actions import Action
 from reconciler.core.observed import IkeSa
 from reconciler.look import look
+from reconciler.ports import Ike
 from reconciler.round import Report, run_round
 from reconciler.world import World
 from tests.fake_charon import FakeCharon, FakeSite
@@ -24,8 +25,11 @@ from tests.worlds import Bench
 ROUNDS_TO_CONVERGE = 40
 SECONDS_A_ROUND = 15
 DAMAGED = b"{damaged"
-# A pause is 5 s at least, give or take a half.
+# A pause is 5 s at least, give or take a half; and there may be several ways to the same end.
 SHORTEST_PAUSE_S = 2.5
+WAYS_TO_A_CHILD = 2
+# A site that has had no tunnel for so many rounds dials anew.
+PATIENCE_ROUNDS = 25
 
 
 @dataclass
@@ -48,7 +52,7 @@ class Stage(Bench):
     sites: dict[str, FakeSite] = field(default_factory=dict)
     disturbed: set[str] = field(default_factory=set)
     undisturbed_sas: dict[str, set[str]] = field(default_factory=dict)
-    asked_s: dict[tuple[str, ...], float] = field(default_factory=dict)
+    asked_s: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
     amnesia: bool = False
 
     def __post_init__(self) -> None:
@@ -57,6 +61,7 @@ class Stage(Bench):
         for number, airport in enumerate(AIRPORTS, 1):
             address = f"198.51.100.{number}"
             site = FakeSite(f"{airport}.remote", b"not yet known", (), address)
+            site.can_be_dialled = number % 2 == 1
             self.sites[airport] = site
         self.ike.sites = [*self.sites.values()]
         self.start_reconciler()
@@ -68,7 +73,7 @@ class Stage(Bench):
     def world(self) -> World:
         return replace(
             super().world,
-            ike=self.troubled,
+            ike=cast(Ike, self.troubled),
             state=self.state,
             write_status=self._write_status,
         )
@@ -126,7 +131,8 @@ class Stage(Bench):
         body, site = self.fleet.good[airport], self.sites[airport]
         site.identity, site.psk = id_of(airport, body), body["psk"].encode()
         site.lans = tuple(subnets_of(body))
-        site.address = body.get("remote_address") or site.address
+        if "remote_address" in body:
+            site.address, site.can_be_dialled = body["remote_address"], True
 
     def make_round(self, *reasons: str, allow_removals: bool = False) -> Report | None:
         """Make one round, and check all that must always be true; None: killed in it."""
@@ -186,7 +192,7 @@ class Stage(Bench):
 
     def _converge(self) -> None:
         for turn in range(ROUNDS_TO_CONVERGE):
-            did_something = [self._behave(airport) for airport in AIRPORTS]
+            did_something = [self._behave(airport, turn) for airport in AIRPORTS]
             if any(did_something):
                 self.make_round("child-updown")
             report = self.make_round("timer")
@@ -225,7 +231,7 @@ class Stage(Bench):
             for child in sa.carrying_children
         )
 
-    def _behave(self, airport: str) -> bool:
+    def _behave(self, airport: str, turn: int) -> bool:
         """Let a site do what a good router does; return whether it did anything.
 
         It dials when it has no tunnel, if the hub doesn't, and renews one that was negotiated
@@ -237,9 +243,12 @@ class Stage(Bench):
         site.refuses_children = False
         mine = self.ike.held_by(site)
         present = self.ike.connections.get(self.name(airport), {}).get("children", {})
-        children = [child for sa in mine for child in sa.carrying_children if child.name in present]
-        too_narrow = any(not set(site.lans) <= set(child.remote_subnets) for child in children)
-        if mine and not too_narrow:
+        children = [child for sa in mine for child in sa.carrying_children]
+        too_narrow = any(
+            child.name in present and not set(site.lans) <= set(child.remote_subnets)
+            for child in children
+        )
+        if mine and not too_narrow and (children or turn < PATIENCE_ROUNDS):
             return False
         self.ike.hang_up(site)
         return "remote_address" not in body and self.ike.dial(site)
@@ -248,9 +257,10 @@ class Stage(Bench):
         """Find that no CHILD_SA is asked for again at once, unless it came up in between."""
         for request in self.troubled.requests:
             if request[0] == "start_child":
-                before_s = self.asked_s.get(request[1:], -SHORTEST_PAUSE_S)
-                assert self.clock.elapsed_s - before_s >= SHORTEST_PAUSE_S, f"{request} again"
-                self.asked_s[request[1:]] = self.clock.elapsed_s
+                asked_s = self.asked_s.setdefault(request[1:], [])
+                asked_s.append(self.clock.elapsed_s)
+                lately = [at_s for at_s in asked_s if at_s > asked_s[-1] - SHORTEST_PAUSE_S]
+                assert len(lately) <= WAYS_TO_A_CHILD, f"{request} again and again"
         up = {(sa.name, child.name) for sa in self.ike.sas for child in sa.carrying_children}
         self.asked_s = {asked: at_s for asked, at_s in self.asked_s.items() if asked not in up}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from reconciler.core.observed import Observed
@@ -50,58 +51,40 @@ class Trouble:
             raise Killed
 
 
-@dataclass
 class TroubledIke:
-    """The `Ike` port with trouble on the way. `requests`: those that reached charon."""
+    """The `Ike` port with trouble on the way, whatever its requests are.
 
-    inner: Ike
-    trouble: Trouble
-    requests: list[tuple[str, ...]] = field(default_factory=list)
+    Attributes:
+        requests: those that reached charon, with their arguments that are texts.
+
+    """
+
+    def __init__(self, inner: Ike, trouble: Trouble) -> None:
+        self.inner = inner
+        self.trouble = trouble
+        self.requests: list[tuple[str, ...]] = []
 
     def observe(self, *, deep: bool) -> Observed:
         if self.trouble.unreachable_rounds:
             raise IkeUnreachable("no answer within 10 s")
         return self.inner.observe(deep=deep)
 
-    def load_connection(self, name: str, settings: Mapping[str, Any]) -> None:
-        self._send(lambda: self.inner.load_connection(name, settings), "load_connection", name)
-
-    def unload_connection(self, name: str) -> None:
-        self._send(lambda: self.inner.unload_connection(name), "unload_connection", name)
-
-    def load_secret(self, secret_id: str, owner: str, psk: bytes) -> None:
-        self._send(lambda: self.inner.load_secret(secret_id, owner, psk), "load_secret", secret_id)
-
-    def unload_secret(self, secret_id: str) -> None:
-        self._send(lambda: self.inner.unload_secret(secret_id), "unload_secret", secret_id)
-
-    def start_child(self, name: str, child_name: str) -> None:
-        self._send(
-            lambda: self.inner.start_child(name, child_name), "start_child", name, child_name
-        )
-
-    def end_child(self, unique_id: str) -> None:
-        self._send(lambda: self.inner.end_child(unique_id), "end_child", unique_id)
-
-    def end_ike(self, unique_id: str) -> None:
-        self._send(lambda: self.inner.end_ike(unique_id), "end_ike", unique_id)
-
-    def end_all(self, name: str) -> None:
-        self._send(lambda: self.inner.end_all(name), "end_all", name)
-
     def close(self) -> None:
         self.inner.close()
 
-    def _send(self, request: Callable[[], None], *words: str) -> None:
+    def __getattr__(self, request: str) -> Callable[..., None]:
+        return partial(self._send, request)
+
+    def _send(self, request: str, *arguments: object) -> None:
         trouble = self.trouble
         trouble.lose_request, lost = _count_down(trouble.lose_request)
         if trouble.unreachable_rounds or lost:
             raise IkeUnreachable("no answer within 10 s")
-        if words[0] in trouble.refuse:
-            trouble.refuse.discard(words[0])
+        if request in trouble.refuse:
+            trouble.refuse.discard(request)
             raise IkeRefused("refused by the test")
-        self.requests.append(words)
-        request()
+        self.requests.append((request, *(word for word in arguments if isinstance(word, str))))
+        getattr(self.inner, request)(*arguments)
         trouble.effect()
         trouble.lose_answer, lost = _count_down(trouble.lose_answer)
         if lost:
