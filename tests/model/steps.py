@@ -524,8 +524,48 @@ VOCABULARY: dict[_Make, int] = {
 }
 
 
+def _changed_in_place(random: Random) -> list[Step]:
+    """Change an airport whose site follows at once and keeps its tunnel."""
+    airport, key = _airport(random), random.choice(("remote_subnet", "lifetime", "psk"))
+    edit = Edit(airport, key, random.choice(fleet.GOOD[key]))
+    return [edit, Adopt(airport), Round("airports.json changed"), Wait(5), Round("timer")]
+
+
+def _clash_without_memory(random: Random) -> list[Step]:
+    """Ask for what another airport has, in the moment in which nobody could know who has it."""
+    one, other = random.sample(AIRPORTS, 2)
+    edits = [
+        Edit(one, "connection_name", f"{other}_vpn"),
+        Edit(one, "remote_subnet", f"192.168.{AIRPORTS.index(other) + 1}.0/24"),
+        Edit(one, "remote_id", f"{other}.remote"),
+    ]
+    return [SpoilState("accepted.json", lost=True), random.choice(edits), Round("timer")]
+
+
+def _slip_without_memory(random: Random) -> list[Step]:
+    """Lose the last good declarations with an airport in the file that can't be read."""
+    return [LoseWhileDown("accepted.json", lost=True), _slip(random), Round("timer")]
+
+
+def _reboot(random: Random) -> list[Step]:
+    """Vanish and dial in again, so that two IKE_SAs stand side by side."""
+    airport = _airport(random)
+    again = Dial(airport, initial_contact=random.random() < 0.3)
+    return [SiteDoes(airport, "vanish"), again, Round("child-updown"), Wait(12), Round("timer")]
+
+
+# What takes several steps in a row that chance would seldom put there.
+STORIES = (_changed_in_place, _clash_without_memory, _slip_without_memory, _reboot)
+STORIES_SHARE = 0.05
+
+
 def random_steps(random: Random, count: int) -> list[Step]:
     """Make an example that ends in peace."""
     makers, weights = [*VOCABULARY], [*VOCABULARY.values()]
-    chosen = random.choices(makers, weights, k=count)
-    return [*(make(random) for make in chosen), Settle()]
+    steps: list[Step] = []
+    while len(steps) < count:
+        if random.random() < STORIES_SHARE:
+            steps += random.choice(STORIES)(random)
+        else:
+            steps.append(random.choices(makers, weights)[0](random))
+    return [*steps, Settle()]
