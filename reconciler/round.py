@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.act import act
-from reconciler.core.actions import Action, Outcome, StartChild
+from reconciler.core.actions import Action, Load, Outcome, StartChild
 from reconciler.core.backoff import after_attempt, hold_back
 from reconciler.core.diff import settling
 from reconciler.core.observed import Observed, Unobserved
@@ -63,7 +63,7 @@ def run_round(
     errors = [*seen.errors, *unwritten]
     memory = replace(memory, decided=seen.decided)
     due = hold_back(seen.planned, memory.attempts, world.clock.monotonic_s())
-    outcomes = _carry_out(world, due)
+    outcomes, more = _carry_out(world, due)
     observed = observe(world, deep=False) if outcomes else seen.observed
     memory = _after(world, memory, seen, outcomes, observed)
     status = make_status(world, memory, seen, observed, reasons, outcomes, errors)
@@ -71,7 +71,6 @@ def run_round(
     memory = _told(world, memory, status, observed)
     took_s = time.monotonic() - began_s
     _log_round(memory, reasons, outcomes, took_s)
-    more = len(due) > len(outcomes)
     soon = isinstance(observed, Observed) and settling(seen.desired, observed)
     return memory, Report(status, written, observed, tuple(outcomes), more, soon, took_s)
 
@@ -96,16 +95,22 @@ def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
     return []
 
 
-def _carry_out(world: World, actions: Iterable[Action]) -> list[Outcome]:
+def _carry_out(world: World, actions: Iterable[Action]) -> tuple[list[Outcome], bool]:
+    """Return what became of the actions, and whether some are left over for the next round."""
     outcomes: list[Outcome] = []
+    not_loaded: set[str] = set()
     until_s = world.clock.monotonic_s() + ACT_FOR_S
     for action in actions:
         if world.stopping() or world.clock.monotonic_s() >= until_s:
-            break
+            return outcomes, True
+        if action.name in not_loaded:
+            continue  # what runs under the old declaration is all that this site has
         outcome = act(action, world.ike)
         outcomes.append(outcome)
         _log_action(outcome)
-    return outcomes
+        if isinstance(action, Load) and outcome.error is not None:
+            not_loaded.add(action.name)
+    return outcomes, False
 
 
 def _after(
