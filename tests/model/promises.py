@@ -66,6 +66,24 @@ def check_foreign(before: Foreign, charon: FakeCharon, requests: Iterable[tuple[
         assert touched not in untouchable, f"{request}: that is not ours"
 
 
+def newest_by_name(charon: FakeCharon) -> dict[str, IkeSa]:
+    """Return the newest IKE_SA of each name."""
+    newest: dict[str, IkeSa] = {}
+    for sa in sorted(charon.sas, key=lambda sa: -sa.established_s):
+        newest[sa.name] = sa
+    return newest
+
+
+def check_newest(before: Mapping[str, IkeSa], charon: FakeCharon) -> None:
+    """Find that the newest tunnel lives on if it is as declared: the older ones may be dead."""
+    left = {sa.unique_id for sa in charon.sas if sa.live}
+    for name, sa in before.items():
+        settings = charon.connections.get(name, {"remote_addrs": [], "children": {}})
+        right = {child.name for child in sa.carrying_children} & settings["children"].keys()
+        if right and settings["remote_addrs"] == ["%any"]:
+            assert sa.unique_id in left, f"the newest tunnel of {name} was ended"
+
+
 def check_truth(report: Report, charon: FakeCharon) -> None:
     """Hold the status to charon: what is called up carries packets. No key is in it."""
     carried = {sa.name for sa in charon.sas if sa.carrying_children}

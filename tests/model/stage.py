@@ -137,6 +137,7 @@ class Stage(Bench):
     def make_round(self, *reasons: str, allow_removals: bool = False) -> Report | None:
         """Make one round, and check all that must always be true; None: killed in it."""
         before = promises.Foreign.seen(self.ike)
+        newest = promises.newest_by_name(self.ike)
         if self.amnesia:
             self.disturb(*self.fleet.clashing())
         report = None
@@ -148,6 +149,7 @@ class Stage(Bench):
             self.start_reconciler()
         self.trouble.round_ended()
         promises.check_foreign(before, self.ike, self.troubled.requests)
+        promises.check_newest(newest, self.ike)
         self._check_pauses()
         self.troubled.requests.clear()
         if report is not None:
