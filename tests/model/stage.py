@@ -194,11 +194,12 @@ class Stage(Bench):
 
     def _converge(self) -> None:
         for turn in range(ROUNDS_TO_CONVERGE):
-            did_something = [self._behave(airport, turn) for airport in AIRPORTS]
-            if any(did_something):
+            at_rest = not any([*(self._behave(airport, turn) for airport in AIRPORTS)])
+            if not at_rest:
                 self.make_round("child-updown")
             report = self.make_round("timer")
-            if turn and report and not report.outcomes and not self.plan() and self._all_up():
+            at_rest &= report is not None and not report.outcomes and not self.plan()
+            if turn and at_rest and self._all_up():
                 return
             self.age(SECONDS_A_ROUND)
         down = sorted(id_ for id_ in self.expected_up() if not self._is_up(id_))
