@@ -199,6 +199,7 @@ class Stage(Bench):
                 self.make_round("child-updown")
             report = self.make_round("timer")
             at_rest &= report is not None and not report.outcomes and not self.plan()
+            at_rest &= all(sa.live for sa in self.ike.sas)  # else an attempt is waited for
             if turn and at_rest and self._all_up():
                 return
             self.age(SECONDS_A_ROUND)
