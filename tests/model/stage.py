@@ -150,7 +150,8 @@ class Stage(Bench):
         self.trouble.round_ended()
         promises.check_foreign(before, self.ike, self.troubled.requests)
         promises.check_newest(newest, self.ike)
-        self._check_pauses()
+        if report is not None:
+            self._check_pauses()
         self.troubled.requests.clear()
         if report is not None:
             promises.check_truth(report, self.ike)
