@@ -7,18 +7,22 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bench.cases import cold, observe, one_edit
 from bench.machine import machine_facts
 from bench.measure import Result, say, table
 from bench.memory import memory
+from bench.recovery import recovery
 
 BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "cold": cold,
     "edit": one_edit,
     "observe": observe,
     "memory": memory,
+    "recovery-1": partial(recovery, 1),
+    "recovery-200": partial(recovery, 200),
 }
 RESULTS = Path(__file__).parent / "results"
 _FEWEST_RUNS = 5

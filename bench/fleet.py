@@ -9,6 +9,8 @@ from reconciler.settings import Settings
 
 HUB_ID = Settings().hub_id
 HUB_LAN = "10.255.0.0/24"  # what the sites ask for of the hub's 0.0.0.0/0
+HUB_LAN_ADDRESS = "10.255.0.1"
+CAMERA = "10.0.0.10"  # of the first airport
 LIFETIME_S = 3600
 
 

@@ -68,13 +68,14 @@ class Result:
 
 
 def interleave(title: str, sides: Mapping[str, Side], runs: int) -> tuple[Series, ...]:
-    """Run A B A B …; one run of each goes before and is not counted.
+    """Run A B B A …; one run of each goes before and is not counted.
 
     A side times itself and returns seconds, so that it can prepare and check untimed.
     """
     figures: dict[str, list[float]] = {name: [] for name in sides}
     for turn in range(runs + 1):
-        took = {name: side() for name, side in sides.items()}
+        order = [*sides][:: 1 if turn % 2 else -1]
+        took = {name: sides[name]() for name in order}
         told = ", ".join(f"{name} {took_s * 1000:.1f} ms" for name, took_s in took.items())
         say(f"{title} {'warm-up' if turn == 0 else f'{turn}/{runs}'}: {told}")
         if turn:

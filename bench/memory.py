@@ -6,24 +6,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-from bench.fleet import HUB_ID, manifest
+from bench.fleet import manifest
 from bench.measure import Ratio, Result, Series, say
 from bench.stage import (
     HUB,
+    HUB_LIMIT,
+    HUB_LIMITS,
     RECONCILER,
+    RECONCILER_LIMIT,
     SCRAPER,
-    SHARED,
     SHARED_INSIDE,
-    VICI,
     Hub,
     hub,
     process_of,
+    start_reconciler,
     start_sites,
+    status_of,
+    up_in_status,
 )
 from tests.docker import docker, eventually
 
 TUNNELS = 100
-HUB_LIMIT, RECONCILER_LIMIT = 512 * 2**20, 256 * 2**20
 SAMPLES, EVERY_S = 40, 1.0  # long enough for one health check, whose process counts too
 RESYNC_S = 5
 _SCRAPING = """
@@ -39,15 +42,17 @@ _CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 def memory(_runs: int) -> Result:
     """Sample both while rounds, scrapes and a health check go on."""
-    limits = ("--memory", str(HUB_LIMIT), "--cpus", "1.0")
-    with hub(*limits) as stage:
+    with hub(*HUB_LIMITS) as stage:
         document = json.dumps(manifest(TUNNELS))
         stage.replace(stage.shared / "config" / "airports.json", document)
-        _start_reconciler()
+        start_reconciler(HUB, SHARED_INSIDE / "state" / "swanctl.conf", RESYNC_S)
+        _start_scraper()
         # A plain charon that is refused does not dial again, so all must be loaded before.
-        eventually(lambda: len(_status(stage).get("connections", {})) == TUNNELS, 60, "all loaded")
+        eventually(
+            lambda: len(status_of(stage).get("connections", {})) == TUNNELS, 60, "all loaded"
+        )
         start_sites(TUNNELS)
-        eventually(lambda: _up(stage) == TUNNELS, 120, "status says up", every_s=1)
+        eventually(lambda: up_in_status(stage) == TUNNELS, 120, "status says up", every_s=1)
         series = _sample()
         facts = _facts(stage)
     ratios = (
@@ -103,21 +108,10 @@ def _cgroup(pid: int) -> tuple[Path, dict[str, str]]:
     raise RuntimeError("this kernel does not tell the memory of a container")
 
 
-def _status(stage: Hub) -> dict[str, Any]:
-    path = stage.shared / "cache" / "vpn-status.json"
-    status: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
-    return status
-
-
-def _up(stage: Hub) -> int:
-    connections = _status(stage).get("connections", {}).values()
-    return sum(connection["status"] == "up" for connection in connections)
-
-
 def _facts(stage: Hub) -> dict[str, Any]:
-    status = _status(stage)
+    status = status_of(stage)
     return {
-        "tunnels up in the status file": _up(stage),
+        "tunnels up in the status file": up_in_status(stage),
         "data plane": status["daemon"]["data_plane"],
         "rounds made": status["reconciler"]["round"],
         "scrapes answered": int(docker("logs", "--tail", "1", SCRAPER) or 0),
@@ -125,23 +119,8 @@ def _facts(stage: Hub) -> dict[str, Any]:
     }
 
 
-def _start_reconciler() -> None:
-    """Run the image beside the hub, and somebody who scrapes it every second."""
-    settings = {
-        "CONFIG_PATH": SHARED_INSIDE / "config" / "airports.json",
-        "STATUS_FILE": SHARED_INSIDE / "cache" / "vpn-status.json",
-        "STATE_DIR": SHARED_INSIDE / "state",
-        "SWANCTL_FILE": SHARED_INSIDE / "state" / "swanctl.conf",
-        "RESYNC_SECONDS": RESYNC_S,
-        "HUB_ID": HUB_ID,
-    }
-    environment = [word for key, value in settings.items() for word in ("--env", f"{key}={value}")]
-    docker(
-        *("run", "--detach", "--name", RECONCILER, "--network", f"container:{HUB}"),
-        *("--memory", str(RECONCILER_LIMIT), "--cpus", "0.5", "--cap-drop", "ALL", "--read-only"),
-        *("--volume", f"{VICI}:/run/vici", "--volume", f"{SHARED}:{SHARED_INSIDE}"),
-        *(*environment, "vpn-reconciler"),
-    )
+def _start_scraper() -> None:
+    """Ask the reconciler for everything, every second."""
     docker(
         *("run", "--detach", "--name", SCRAPER, "--network", f"container:{HUB}"),
         *("--restart", "on-failure", "--entrypoint", "python", "vpn-reconciler", "-c", _SCRAPING),

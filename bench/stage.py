@@ -11,17 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.fleet import sites_swanctl
+from bench.fleet import HUB_ID, sites_swanctl
 from bench.measure import say
 from reconciler.edges.vici_client import ViciClient
 from tests.charon import answers
 from tests.docker import docker, eventually, volume_path
 
 HUB, SITES, RECONCILER, SCRAPER = "bench-hub", "bench-sites", "bench-reconciler", "bench-scraper"
+HOLDER = "bench-holder"
 NETWORK = "bench-net"
 VICI, SHARED, SITES_CONFIG = "bench-vici", "bench-shared", "bench-sites-config"
+SAVED, SITES_VICI = "bench-saved", "bench-sites-vici"
 HUB_ADDRESS = "198.18.0.2"  # of the range for benchmarks of networks (RFC 2544)
 SHARED_INSIDE = Path("/shared")
+HUB_LIMIT, RECONCILER_LIMIT = 512 * 2**20, 256 * 2**20
+HUB_LIMITS = ("--memory", str(HUB_LIMIT), "--cpus", "1.0")
 _SUBNET = "198.18.0.0/24"
 _FOLDERS = ("config", "cache", "state", "peer")
 
@@ -61,21 +65,29 @@ class Hub:
 
 def clean_up() -> None:
     """Remove everything of ours, of this run or of one that was killed."""
-    docker("rm", "--force", "--volumes", SCRAPER, RECONCILER, SITES, HUB, check=False)
-    docker("volume", "rm", "--force", VICI, SHARED, SITES_CONFIG, check=False)
+    docker("rm", "--force", "--volumes", SCRAPER, RECONCILER, SITES, HUB, HOLDER, check=False)
+    volumes = (VICI, SHARED, SITES_CONFIG, SAVED, SITES_VICI)
+    docker("volume", "rm", "--force", *volumes, check=False)
     docker("network", "rm", NETWORK, check=False)
 
 
 @contextmanager
-def hub(*limits: str) -> Iterator[Hub]:
-    """Start a charon with nothing loaded, on a network that leads nowhere."""
+def hub(*options: str, held: bool = False) -> Iterator[Hub]:
+    """Start a charon with nothing loaded, on a network that leads nowhere.
+
+    `held`: a container beside it keeps network and address, so that it can be restarted.
+    """
     clean_up()
     try:
         docker("network", "create", "--internal", "--subnet", _SUBNET, NETWORK)
         docker("volume", "create", VICI)
         docker("volume", "create", SHARED)
         volumes = ("--volume", f"{VICI}:/run/vici", "--volume", f"{SHARED}:{SHARED_INSIDE}")
-        _start_charon(HUB, "--ip", HUB_ADDRESS, *volumes, *limits)
+        network: tuple[str, ...] = ("--network", NETWORK, "--ip", HUB_ADDRESS)
+        if held:
+            docker("run", "--detach", "--name", HOLDER, *network, "vpn-pause")
+            network = ("--network", f"container:{HOLDER}")
+        _start_charon(HUB, *network, *volumes, *options)
         socket = volume_path(VICI) / "charon.vici"
         eventually(lambda: answers(socket), 30, "charon answers")
         user = socket.parent.stat().st_uid
@@ -95,8 +107,11 @@ def _show_logs(*names: str) -> None:
         subprocess.run(["docker", "logs", "--tail", "20", name], stdout=sys.stderr, check=False)
 
 
-def start_sites(count: int) -> None:
-    """Start one more charon which plays that many sites, all of which dial the hub."""
+def start_sites(count: int, *options: str) -> Path:
+    """Start one more charon which plays that many sites, all of which dial the hub.
+
+    Return its socket.
+    """
     say(f"{count} sites dial in")
     docker("volume", "create", SITES_CONFIG)
     docker("create", "--name", SITES, "--volume", f"{SITES_CONFIG}:/etc/vpn", "vpn-charon")
@@ -106,7 +121,42 @@ def start_sites(count: int) -> None:
     path.write_text(sites_swanctl(range(count), HUB_ADDRESS))
     os.chown(path, folder.stat().st_uid, folder.stat().st_gid)
     path.chmod(0o600)
-    _start_charon(SITES, "--volume", f"{SITES_CONFIG}:/etc/vpn:ro")
+    docker("volume", "create", SITES_VICI)
+    volumes = ("--volume", f"{SITES_CONFIG}:/etc/vpn:ro", "--volume", f"{SITES_VICI}:/run/vici")
+    _start_charon(SITES, "--network", NETWORK, *volumes, *options)
+    return volume_path(SITES_VICI) / "charon.vici"
+
+
+def start_reconciler(network: str, swanctl_file: Path, resync_s: int, *options: str) -> None:
+    """Run the image beside the hub, under the limits of production."""
+    settings = {
+        "CONFIG_PATH": SHARED_INSIDE / "config" / "airports.json",
+        "STATUS_FILE": SHARED_INSIDE / "cache" / "vpn-status.json",
+        "STATE_DIR": SHARED_INSIDE / "state",
+        "SWANCTL_FILE": swanctl_file,
+        "RESYNC_SECONDS": resync_s,
+        "HUB_ID": HUB_ID,
+    }
+    environment = [word for key, value in settings.items() for word in ("--env", f"{key}={value}")]
+    docker(
+        *("run", "--detach", "--name", RECONCILER, "--network", f"container:{network}"),
+        *("--memory", str(RECONCILER_LIMIT), "--cpus", "0.5", "--cap-drop", "ALL", "--read-only"),
+        *("--volume", f"{VICI}:/run/vici", "--volume", f"{SHARED}:{SHARED_INSIDE}"),
+        *(*environment, *options, "vpn-reconciler"),
+    )
+
+
+def status_of(stage: Hub) -> dict[str, Any]:
+    """Read the reconciler's status file; empty while there is none."""
+    path = stage.shared / "cache" / "vpn-status.json"
+    status: dict[str, Any] = json.loads(path.read_bytes()) if path.exists() else {}
+    return status
+
+
+def up_in_status(stage: Hub) -> int:
+    """Count the tunnels that the reconciler calls up."""
+    connections = status_of(stage).get("connections", {}).values()
+    return sum(connection["status"] == "up" for connection in connections)
 
 
 def live_tunnels(client: ViciClient) -> int:
@@ -127,7 +177,7 @@ def process_of(name: str) -> int:
 
 def _start_charon(name: str, *options: str) -> None:
     docker(
-        *("run", "--detach", "--name", name, "--network", NETWORK, "--cap-drop", "ALL"),
+        *("run", "--detach", "--name", name, "--cap-drop", "ALL"),
         *("--cap-add", "NET_ADMIN", "--cap-add", "NET_BIND_SERVICE", "--device", "/dev/net/tun"),
         *("--env", "DATAPLANE=userspace", "--no-healthcheck", *options, "vpn-charon"),
     )

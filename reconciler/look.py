@@ -220,17 +220,14 @@ def _is_known(decided: Decided) -> bool:
 
 
 def _marked(observed: Observed | Unobserved) -> set[str]:
-    """Name the connections in charon that carry a mark of ours."""
+    """Name what bears a mark of ours in charon: secrets alone can be unloaded by hand."""
     if isinstance(observed, Unobserved):
         return set()
-    return {found[0] for id_ in observed.secret_ids if (found := mark_of_secret(id_)) is not None}
-
-
-def _bears_marks(observed: Observed) -> bool:
-    """Tell whether anything is under a mark of ours: secrets alone can be unloaded by hand."""
-    loaded = (name for names in observed.connections.values() for name in names or ())
-    running = (child.name for sa in observed.sas for child in sa.children)
-    return bool(_marked(observed)) or any(map(mark_of_child, chain(loaded, running)))
+    secrets = map(mark_of_secret, observed.secret_ids)
+    loaded = ((name, child) for name, of in observed.connections.items() for child in of or ())
+    running = ((sa.name, child.name) for sa in observed.sas for child in sa.children)
+    children = {name for name, child in chain(loaded, running) if mark_of_child(child)}
+    return children | {found[0] for found in secrets if found is not None}
 
 
 def _all_declared(decided: Decided, observed: Observed | Unobserved) -> bool:
@@ -316,7 +313,7 @@ def _rendered(decision: Decision, hub: Hub, answers: Mapping[str, Answer]) -> di
 
 def _hub(world: World, observed: Observed | Unobserved, errors: list[str]) -> Hub:
     """Without a key nothing can be planned; an empty one still names what should be reported."""
-    nothing_marked = isinstance(observed, Observed) and not _bears_marks(observed)
+    nothing_marked = isinstance(observed, Observed) and not _marked(observed)
     try:
         key = world.state.mark_key(may_make=nothing_marked)
     except StateError as error:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.act import act
-from reconciler.core.actions import Action, EndIke, Outcome
+from reconciler.core.actions import Action, EndIke, Load, Outcome
 from reconciler.core.backoff import after_round, hold_back
 from reconciler.core.diff import look_again_s
 from reconciler.core.history import Now, Record, record
@@ -86,7 +86,7 @@ def _run_round(
         unsaved=bool(unwritten),
     )
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
-    outcomes = _carry_out(world, due)
+    outcomes, more = _carry_out(world, due)
     observed = seen.observed
     if outcomes:
         asked_s, observed = world.clock.monotonic_s(), observe(world, deep=False)
@@ -100,7 +100,6 @@ def _run_round(
     memory = _told(world, memory, status, observed)
     took_s = time.monotonic() - began_s
     _log_round(memory, reasons, done, took_s)
-    more = len(due) > len(outcomes)
     again_s = look_again_s(seen.desired, observed) if isinstance(observed, Observed) else None
     if any(map(just_came_up, status.connections.values())):
         again_s = _JUST_CAME_UP_S
@@ -128,16 +127,22 @@ def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
     return []
 
 
-def _carry_out(world: World, actions: Iterable[Action]) -> list[Outcome]:
+def _carry_out(world: World, actions: Iterable[Action]) -> tuple[list[Outcome], bool]:
+    """Return what became of the actions, and whether some are left over for the next round."""
     outcomes: list[Outcome] = []
+    not_loaded: set[str] = set()
     until_s = world.clock.monotonic_s() + ACT_FOR_S
     for action in actions:
         if world.stopping() or world.clock.monotonic_s() >= until_s:
-            break
+            return outcomes, True
+        if action.name in not_loaded:
+            continue  # what runs under the old declaration is all that this site has
         outcome = act(action, world.ike)
         outcomes.append(outcome)
         _log_action(outcome)
-    return outcomes
+        if isinstance(action, Load) and outcome.error is not None:
+            not_loaded.add(action.name)
+    return outcomes, False
 
 
 def _after(

@@ -50,14 +50,19 @@ def key_of(action: Action | ContainerAction) -> Key:
 def hold_back(
     actions: Iterable[Action], attempts: Mapping[Key, Attempts], now_s: float
 ) -> list[Action]:
-    """Leave out attempts that are not due yet. What has no goal is never held back."""
-    return [
-        action
-        for action in actions
-        if not goal_of(action)
-        or (before := attempts.get(key_of(action))) is None
-        or before.next_s <= now_s
-    ]
+    """Leave out attempts that are not due yet. What has no goal is never held back.
+
+    But what runs under an old declaration is left alone until the new one can be loaded: it is all
+    that this site has.
+    """
+    looked = [(action, _is_due(action, attempts, now_s)) for action in actions]
+    unloaded = {action.name for action, due in looked if isinstance(action, Load) and not due}
+    return [action for action, due in looked if due and action.name not in unloaded]
+
+
+def _is_due(action: Action, attempts: Mapping[Key, Attempts], now_s: float) -> bool:
+    before = attempts.get(key_of(action)) if goal_of(action) else None
+    return before is None or before.next_s <= now_s
 
 
 def still_counting(

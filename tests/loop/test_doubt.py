@@ -102,6 +102,19 @@ def test_a_lost_key_of_the_marks_cuts_nobody(three_up: Bench) -> None:
     assert "apply --new-mark-key" in report.status.reconciler.errors[0]
 
 
+def test_with_one_bad_airport_and_neither_memory_nor_secrets_nothing_is_removed(
+    three_up: Bench,
+) -> None:
+    """Which airports there were is told by what runs, as well."""
+    (three_up.settings.state_dir / "accepted.json").unlink()
+    three_up.ike.secrets.clear()
+    three_up.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3, connection_name="~"))
+    three_up.restart_reconciler()
+    three_up.rounds(2)
+    assert "s51_vpn" in three_up.ike.connections
+    assert "s51_vpn" in {sa.name for sa in three_up.ike.sas}
+
+
 def test_a_key_is_not_made_while_running_tunnels_bear_marks_of_a_lost_one(three_up: Bench) -> None:
     """Somebody has unloaded all secrets, so only the tunnels still tell."""
     (three_up.settings.state_dir / "mark.key").unlink()

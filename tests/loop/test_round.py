@@ -225,6 +225,25 @@ def test_one_failing_request_fails_one_action_and_the_next_round_mends_it(
     assert len(bench.ike.secrets) == 2
 
 
+@pytest.mark.parametrize("method", ["load_connection", "load_secret"])
+def test_a_tunnel_is_not_cut_for_a_declaration_that_charon_refuses(
+    three_up: Bench, method: str
+) -> None:
+    """The site could only come back as before, to be cut again in the next round."""
+    before = [sa.unique_id for sa in three_up.ike.sas]
+    three_up.declare(kspb=vpn(1, psk="another-good-pre-shared-key"), kczk=vpn(2), s51=vpn(3))
+    three_up.ike.refuses_redial = {"kspb_vpn"}
+    for _ in range(6):
+        three_up.ike.faults = {method: IkeRefused("config discarded")}
+        three_up.round()
+        three_up.age(3)
+    assert [sa.unique_id for sa in three_up.ike.sas] == before
+    three_up.ike.faults = {}
+    three_up.age(300)
+    three_up.rounds(2)
+    assert "kspb_vpn" not in {sa.name for sa in three_up.ike.sas}
+
+
 def test_a_site_that_does_not_answer_is_asked_less_and_less_often(bench: Bench) -> None:
     bench.declare(kspb=vpn(remote_address="198.51.100.7"))
     bench.ike.refuses_redial = {"kspb_vpn"}
