@@ -17,7 +17,7 @@ _VOLATILE = {
     *{"timestamp", "uptime_seconds", "received_bytes", "sent_bytes", "since", "last_read"},
     *{"last_valid", "last_connected", "last_disconnected", "next_attempt", "round", "reasons"},
     *{"workers_idle", "workers_total", "queued_jobs", "ike_sas", "half_open_ike_sas"},
-    *{"running_since", "remote_port", "remote_address", "version"},
+    *{"running_since", "remote_port", "version"},
 }
 # If several changed in one round, the first of these is named.
 _FIRST = ("container.", "daemon.", "configuration.", "reconciler.errors", "connections.")
@@ -119,6 +119,8 @@ def _words(path: str, before: object, after: object) -> str:
     if path.startswith("connections."):
         # The name of the site doesn't matter, and it differs between runs.
         path = "a connection's " + path.rpartition(".")[2]
+    if path.endswith("remote_address"):
+        return f"{path} changed"
     if path in {"configuration.faults", "reconciler.errors"} or path.endswith((".error", "reason")):
         return f"{path} told"
     return f"{path} {_short(before)} → {_short(after)}"

@@ -216,10 +216,10 @@ class Stage(Stack):
     def recover(self) -> None:
         """Bring the stack to its first state after a fault that was not healed."""
         docker("rm", "--force", STAND_IN, check=False)
-        for command in ("unpause", "start"):
-            docker(command, GATEWAY, check=False)
-        for name in (PAUSE, PROXY, RECONCILER, *(f"{PREFIX}site-{airport}" for airport in SITES)):
+        docker("unpause", GATEWAY, check=False)
+        for name in (PAUSE, PROXY, *(f"{PREFIX}site-{airport}" for airport in SITES)):
             docker("start", name, check=False)
+        docker("restart", "--time", "5", GATEWAY, RECONCILER, check=False)
         try:
             self.wait_until_all_up(_RECOVERY_S)
         except (AssertionError, StatusError, OSError, ValueError):

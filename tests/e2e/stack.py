@@ -364,7 +364,9 @@ def keep_evidence(stack: Stack, name: str) -> None:
     if stack.status_file.exists():
         shutil.copy(stack.status_file, folder)
     uri = "unix:///run/vici/charon.vici"
-    view = docker("exec", GATEWAY, "swanctl", "--list-sas", "--uri", uri, check=False)
+    view = docker(
+        "exec", GATEWAY, "timeout", "10", "swanctl", "--list-sas", "--uri", uri, check=False
+    )
     (folder / "list-sas.txt").write_text(view)
     plan = docker("exec", RECONCILER, "reconciler", "plan", check=False)
     (folder / "plan.txt").write_text(plan)
