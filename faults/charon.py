@@ -102,8 +102,9 @@ def broken_unreadable(play: Play) -> None:
 
 
 def socket_gone(play: Play) -> None:
-    """Delete it: charon listens on, but nobody can connect to it any more."""
+    """Delete it: nobody can connect to charon any more; the reconciler, too, must connect anew."""
     play.stage.vici_socket().unlink()
+    play.stage.kill(RECONCILER)
 
 
 def socket_stale(play: Play) -> None:

@@ -43,12 +43,14 @@ class FakeCharon(FakeIke):
     Attributes:
         built: what each IKE_SA goes by; charon replaces it only if nothing but children changed.
         ends: seconds until an IKE_SA is given up, by unique id.
+        refused: connections whose site had no use for the key that the hub answered with.
 
     """
 
     sites: list[FakeSite] = field(default_factory=list)
     built: dict[str, Settings] = field(default_factory=dict)
     ends: dict[str, float] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
 
     # What the hub is told.
 
@@ -112,7 +114,8 @@ class FakeCharon(FakeIke):
         settings = self.connections[name]
         self._replace(name, site, settings, initial_contact=initial_contact)
         if self._keys(site.identity)[-1] != site.psk:
-            return False  # the hub proves itself with the key that was loaded last
+            self.refused.append(name)  # the hub proves itself with the key that was loaded last
+            return False
         child = self._negotiate(settings, next(iter(settings["children"])), site)
         if child is None:
             return False  # close_ike_on_child_failure

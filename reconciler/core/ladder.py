@@ -29,6 +29,8 @@ CHILD_SETTLE_S = 2
 DUPLICATE_GRACE_S = 10
 # So often a missing child is asked for; then the site is to dial anew.
 CHILD_TRIES = 2
+# So often a site is dialled that is asked to authenticate anew; then it is to dial by itself.
+REDIAL_TRIES = 2
 # charon's ages are whole seconds of another clock.
 _AGE_ERROR_S = 1
 _SOON_S = 0.5
@@ -105,7 +107,7 @@ def _one_sa(
         cause = "it answers charon, but no packet comes back; the site shall dial anew"
         yield EndIke(connection.name, sa.unique_id, cause, goal="silent")
     elif given.renewal is not None and given.renewal.after <= given.now:
-        yield from _renewed(connection, sa, others, given.renewal, given.now)
+        yield from _renewed(connection, sa, others, given.renewal, given)
     else:
         yield from _second_child(connection, sa)
         if not any(_has_current(connection, other) for other in others):
@@ -182,24 +184,35 @@ def _what_is_outdated(connection: Connection, outdated: Sequence[ChildSa]) -> st
 
 
 def _renewed(
-    connection: Connection, sa: IkeSa, others: Sequence[IkeSa], renewal: Renewal, now: int
+    connection: Connection,
+    sa: IkeSa,
+    others: Sequence[IkeSa],
+    renewal: Renewal,
+    given: Circumstances,
 ) -> Iterable[Action]:
     """Renew what is older than asked for, the IKE_SA before its children."""
-    name, before = connection.name, renewal.after - _AGE_ERROR_S
+    name, now, before = connection.name, given.now, renewal.after - _AGE_ERROR_S
     if now - sa.established_s < before:
         cause = "older than its rekey_after"
         if not renewal.reauthenticate:
             yield RekeyIke(name, sa.unique_id, cause, goal="rekey")
         elif any(_settled(connection, o) and now - o.established_s >= before for o in others):
             yield EndIke(name, sa.unique_id, "a newer IKE_SA carries the tunnel", carried=True)
-        elif sa.remote_host and not any(now - o.established_s >= before for o in others):
-            yield _redial(connection, sa, cause, goal="rekey")
+        elif not any(now - o.established_s >= before for o in others):
+            yield _reauthenticated(connection, sa, cause, given.tried("rekey"))
         return
     for child in sa.carrying_children:
         if child.state == "INSTALLED" and now - child.installed_s < before:
             yield RekeyChild(
                 name, child.unique_id, "older than its rekey_after", goal="rekey child"
             )
+
+
+def _reauthenticated(connection: Connection, sa: IkeSa, cause: str, tried: int) -> Action:
+    if sa.remote_host and tried < REDIAL_TRIES:
+        return _redial(connection, sa, cause, goal="rekey")
+    cause = f"{cause}, and the site does not let itself be dialled"
+    return EndIke(connection.name, sa.unique_id, cause, goal="rekey")
 
 
 def _renegotiated(connection: Connection, sa: IkeSa, given: Circumstances) -> Iterable[Action]:

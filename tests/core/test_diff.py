@@ -306,6 +306,16 @@ def test_reauthentication_makes_a_new_ike_sa_before_the_old_one_ends() -> None:
     assert plan(ike, KSPB, given=given) == []
 
 
+def test_a_site_that_can_not_be_dialled_is_cut_to_authenticate_anew() -> None:
+    ike = up(FakeIke(refuses_redial={KSPB.name}), KSPB)
+    renewal = Renewal(after=1000, reauthenticate=True)
+    rungs = [
+        plan(ike, KSPB, given=Circumstances({"rekey": tried}, renewal, now=1000))
+        for tried in range(3)
+    ]
+    assert [[type(action) for action in rung] for rung in rungs] == [[Redial], [Redial], [EndIke]]
+
+
 def test_a_paused_connection_is_left_as_it_is_unless_it_is_no_longer_declared() -> None:
     ike = up(FakeIke(), KSPB)
     observed = ike.observe(deep=True)

@@ -19,6 +19,8 @@ GOOD: Mapping[str, tuple[Any, ...]] = {
         *("192.168.0.0/22", ["192.168.9.0/24", "fd00:9::/64"]),
     ),
     "psk": tuple(f"another-good-pre-shared-key-{n}" for n in range(4)),
+    "next_psk": (None, *(f"another-good-pre-shared-key-{n}" for n in range(2, 6))),
+    "rekey_after": (None, 1_700_000_050, "1700000400", 1_700_003_000),
     "local_subnet": (None, "10.255.0.0/24", "0.0.0.0/0"),
     "remote_id": (None, "router-1.example", "Router-2.example"),
     "remote_address": (None, "198.51.100.1", "198.51.100.2"),
@@ -162,6 +164,11 @@ def name_of(airport: str, body: Mapping[str, Any]) -> str:
 
 def id_of(airport: str, body: Mapping[str, Any]) -> str:
     return str(body.get("remote_id") or f"{airport}.remote")
+
+
+def keys_of(body: Mapping[str, Any]) -> list[bytes]:
+    """Return the keys that a site may use."""
+    return [key.encode() for key in dict.fromkeys((body["psk"], body.get("next_psk"))) if key]
 
 
 def subnets_of(body: Mapping[str, Any]) -> list[IpNetwork]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.core.observed import IkeSa
 from reconciler.round import Report
 from tests.fake_charon import FakeCharon, read_saved
-from tests.model.fleet import id_of, name_of, subnets_of
+from tests.model.fleet import id_of, keys_of, name_of, subnets_of
 
 if TYPE_CHECKING:
     from tests.model.stage import Stage
@@ -74,9 +74,15 @@ def newest_by_name(charon: FakeCharon) -> dict[str, IkeSa]:
     return newest
 
 
-def check_newest(before: Mapping[str, IkeSa], charon: FakeCharon) -> None:
-    """Find that the newest tunnel lives on if it is as declared: the older ones may be dead."""
+def check_newest(
+    before: Mapping[str, IkeSa], charon: FakeCharon, requests: Iterable[tuple[str, ...]]
+) -> None:
+    """Find that the newest tunnel lives on if it is as declared: the older ones may be dead.
+
+    One that is rekeyed does so under another id.
+    """
     left = {sa.unique_id for sa in charon.sas if sa.live}
+    left |= {request[1] for request in requests if request[0] == "rekey_ike"}
     for name, sa in before.items():
         settings = charon.connections.get(name, {"remote_addrs": [], "children": {}})
         right = {child.name for child in sa.carrying_children} & settings["children"].keys()
@@ -105,7 +111,7 @@ def check_as_declared(stage: "Stage") -> None:
     assert keys.keys() == ours, "secrets of ours in charon"
     for name in ours:
         _check_settings(charon.connections[name], *declared[name])
-        assert keys[name] == [_key(*declared[name])], f"keys of {name}"
+        assert sorted(keys[name]) == sorted(_keys_of(*declared[name])), f"keys of {name}"
     for sa in charon.sas:
         mine = any(_OUR_CHILD.fullmatch(child.name) for child in sa.children)
         assert not mine or sa.name in declared, f"an SA of {sa.name} is left"
@@ -135,8 +141,8 @@ def _check_sas(sas: Sequence[IkeSa], airport: str, body: Mapping[str, Any]) -> N
         assert set(child.remote_subnets) <= set(subnets_of(body)), f"selectors of {airport}"
 
 
-def _key(airport: str, body: Mapping[str, Any]) -> tuple[str, bytes]:
-    return id_of(airport, body), body["psk"].encode()
+def _keys_of(airport: str, body: Mapping[str, Any]) -> list[tuple[str, bytes]]:
+    return [(id_of(airport, body), key) for key in keys_of(body)]
 
 
 def _keys(charon: FakeCharon) -> dict[str, list[tuple[str, bytes]]]:
@@ -154,7 +160,9 @@ def _check_saved(stage: "Stage", declared: Mapping[str, Any]) -> None:
     for name in connections.keys() & stage.ike.connections.keys():
         if name not in Foreign.seen(stage.ike).connections:
             assert connections[name] == stage.ike.connections[name], f"{name} in swanctl.conf"
-    assert sorted(secrets.values()) == sorted(_key(*one) for one in declared.values())
+    assert sorted(secrets.values()) == sorted(
+        k for one in declared.values() for k in _keys_of(*one)
+    )
     assert stage.settings.swanctl_file.stat().st_mode & 0o777 == 0o600
 
 

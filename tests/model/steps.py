@@ -18,7 +18,7 @@ from tests.model.stage import DAMAGED, Stage
 FOREIGN_NAMES = ("hq-link", "guests", "alpha", "kabc_vpn")
 _REQUESTS = (
     *("load_connection", "load_secret", "unload_connection", "unload_secret"),
-    *("start_child", "end_child", "end_ike", "end_all"),
+    *("start_child", "end_child", "end_ike", "end_all", "rekey_ike", "rekey_child"),
 )
 _STATE_FILES = ("accepted.json", "mark.key", "swanctl.conf", "vpn-status.json")
 
@@ -297,6 +297,37 @@ class Adopt:
 
 
 @dataclass(frozen=True)
+class SwitchKey:
+    """Let the site's operator enter the newest key that is declared; its tunnels go on."""
+
+    airport: str
+
+    def do(self, stage: Stage) -> None:
+        if self.airport in stage.fleet.good:
+            stage.sites[self.airport].psk = fleet.keys_of(stage.fleet.good[self.airport])[-1]
+
+
+@dataclass(frozen=True)
+class Order:
+    """Ask for something by command line: pause for a minute, retry, rekey."""
+
+    airport: str
+    wish: str
+
+    def do(self, stage: Stage) -> None:
+        now = stage.clock.now()
+        wishes: dict[str, dict[str, int | bool]] = {
+            "pause": {"paused_since": now, "paused_until": now + 60},
+            "retry": {"retried_at": now},
+            "rekey": {"rekey_after": now},
+            "reauth": {"rekey_after": now, "reauthenticate": True},
+        }
+        name = stage.name(self.airport)
+        stage.disturb(*stage.named(name))
+        stage.state.change_orders(lambda orders: orders.changed(name, **wishes[self.wish]))
+
+
+@dataclass(frozen=True)
 class Dial:
     airport: str
     initial_contact: bool
@@ -509,6 +540,8 @@ VOCABULARY: dict[_Make, int] = {
     lambda r: Dial(_airport(r), initial_contact=r.random() < 0.5): 10,
     lambda r: ComeAndGo(_airport(r)): 2,
     lambda r: RefuseChildren(_airport(r)): 3,
+    lambda r: SwitchKey(_airport(r)): 5,
+    lambda r: Order(_airport(r), r.choice(("pause", "retry", "rekey", "reauth"))): 4,
     lambda r: SiteDoes(_airport(r), r.choice(_SITE_DOES)): 12,
     lambda r: Move(_airport(r), r.choice(("198.51.100.1", "203.0.113.9"))): 2,
     lambda r: UnloadByHand(_name(r)): 3,
