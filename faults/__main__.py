@@ -78,8 +78,15 @@ def _play(stage: Stage, fault: Fault, times: int) -> list[Run]:
     except Exception as error:  # noqa: BLE001 - the next fault is to be played all the same
         say(f"{fault.name}: {type(error).__name__}: {error}")
         runs.append(Run((), {}, None, f"could not be played: {error}"))
-        stage.start_anew()
+        _start_anew(stage)
     return runs
+
+
+def _start_anew(stage: Stage) -> None:
+    try:
+        stage.start_anew()
+    except Exception as error:  # noqa: BLE001 - the next fault will say so, too
+        say(f"the stack can't be started: {error}")
 
 
 def _parser() -> argparse.ArgumentParser:

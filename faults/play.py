@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from subprocess import SubprocessError
 
 from faults.fault import Fault, Play, Run, ping_every_s
 from faults.notice import Notice, Watch, first_log_line
@@ -68,7 +69,7 @@ def _failure_of(fault: Fault, play: Play) -> str:
         fault.play(play)
         if not play.healed_s:
             play.heal()
-    except (AssertionError, ReconcilerError, OSError) as error:
+    except (AssertionError, ReconcilerError, OSError, SubprocessError) as error:
         return str(error) or type(error).__name__
     time.sleep(_AFTER_S)
     return ""

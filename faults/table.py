@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from faults.fault import Fault, Run, ping_every_s
-from tests.e2e.stack import ROOT
+from tests.e2e.stack import ROOT, SITES
 
 FIGURES = ROOT / "bench" / "results" / "faults.json"
 PAGE = ROOT / "docs" / "faults.md"
@@ -20,7 +20,7 @@ def sentence(run: Run) -> str:
     """Tell one run in a line."""
     if run.failure:
         return f"FAILED: {run.failure}"
-    lost = ", ".join(f"{a} {n * ping_every_s(a):.1f} s" for a, n in run.lost.items() if n)
+    lost = ", ".join(_losses(run))
     healed = (
         f"{run.healed_s[0]:.1f} s"
         if len(run.healed_s) == 1
@@ -28,6 +28,14 @@ def sentence(run: Run) -> str:
     )
     noticed = f"{run.noticed.sign} after {run.noticed.after_s:.1f} s" if run.noticed else "nothing"
     return f"as declared after {healed}; lost: {lost or 'nothing'}; noticed: {noticed}"
+
+
+def _losses(run: Run) -> list[str]:
+    seconds = {a: n * ping_every_s(a) for a, n in run.lost.items() if n}
+    told = [f"{a} {seconds.pop(a):.1f} s" for a in SITES if a in seconds]
+    if seconds:
+        told.append(f"{len(seconds)} more up to {max(seconds.values()):.1f} s")
+    return told
 
 
 def note(fault: Fault, runs: Sequence[Run], machine: dict[str, object]) -> None:
