@@ -277,7 +277,9 @@ class FakeCharon(FakeIke):
             if site.can_be_dialled and settings["remote_addrs"] == [site.address]
         ]
         for site in there:
-            if site.identity.lower() == identity.lower() and site.psk == key:
+            if site.psk != key:
+                self.refused.append(name)
+            elif site.identity.lower() == identity.lower():
                 child = self._negotiate(settings, next(iter(settings["children"])), site)
                 if child is not None:
                     self._establish(name, settings, site, child, initiator=True)
