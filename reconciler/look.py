@@ -179,7 +179,10 @@ def _orders(world: World, errors: list[str]) -> Orders:
 def _attempts(
     world: World, memory: Memory, desired: Mapping[str, Connection], orders: Orders
 ) -> dict[Key, Attempts]:
-    retried_at = {name: order.retried_at for name, order in orders.connections.items()}
+    # A wish from the future is one from before the clock was set back; it would stop all counting.
+    now = world.clock.now()
+    wishes = {name: order.retried_at for name, order in orders.connections.items()}
+    retried_at = {name: at for name, at in wishes.items() if at <= now}
     now_s = world.clock.monotonic_s()
     return still_counting(memory.attempts, marks_of(desired), retried_at, now_s)
 

@@ -53,7 +53,7 @@ def resume(settings: Settings, options: argparse.Namespace) -> dict[str, object]
 
 def retry(settings: Settings, options: argparse.Namespace) -> dict[str, object]:
     """Forget earlier attempts, so that the next one is made at once."""
-    name = _order(settings, options.name, retried_at=int(time.time()) + 1)
+    name = _order(settings, options.name, retried_at=int(time.time()))
     return {"connection": name, "text": f"{name}: earlier attempts are forgotten"}
 
 

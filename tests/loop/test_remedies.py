@@ -51,6 +51,19 @@ def test_a_wish_to_retry_ends_the_wait(bench: Bench) -> None:
     assert kinds(bench) == ["start_child"]
 
 
+def test_a_wish_to_retry_from_before_the_clock_was_set_back_does_not_end_all_pauses(
+    bench: Bench,
+) -> None:
+    bench.declare(kspb=vpn(remote_address="198.51.100.7"))
+    bench.ike.refuses_redial = {"kspb_vpn"}
+    order(bench, retried_at=bench.clock.now())
+    bench.clock.set_by_s = -3600
+    for _ in range(10):
+        bench.round()
+        bench.age(1)
+    assert kinds(bench).count("start_child") == 2  # after 0 and 5 s
+
+
 def test_back_off_survives_a_restart_of_the_reconciler(bench: Bench) -> None:
     bench.declare(kspb=vpn(remote_address="198.51.100.7"))
     bench.ike.refuses_redial = {"kspb_vpn"}
