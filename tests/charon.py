@@ -1,9 +1,10 @@
-"""Whether a charon is there to be asked; for tests and benchmarks."""
+"""A charon in a container, and whether it is there to be asked; for tests and benchmarks."""
 
 from pathlib import Path
 
 from reconciler.edges.vici_client import ViciClient
 from reconciler.errors import IkeUnreachable
+from tests.docker import docker
 
 
 def answers(socket: Path) -> bool:
@@ -16,3 +17,18 @@ def answers(socket: Path) -> bool:
     finally:
         client.close()
     return True
+
+
+def start_charon(name: str, *options: str) -> None:
+    docker(
+        *("run", "--detach", "--name", name, "--cap-drop", "ALL", "--cap-add", "NET_ADMIN"),
+        *(
+            "--cap-add",
+            "NET_BIND_SERVICE",
+            "--device",
+            "/dev/net/tun",
+            "--env",
+            "DATAPLANE=userspace",
+        ),
+        *(*options, "vpn-charon"),
+    )

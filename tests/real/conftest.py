@@ -7,25 +7,11 @@ from pathlib import Path
 import pytest
 
 from reconciler.edges.vici_client import ViciClient
-from tests.charon import answers
+from tests.charon import answers, start_charon
 from tests.docker import docker, eventually, volume_path
+from tests.real.real_charon import RealCharon, real_charon
 
 NAME = "test-charon"
-
-
-def start_charon(name: str, *options: str) -> None:
-    docker(
-        *("run", "--detach", "--name", name, "--cap-drop", "ALL", "--cap-add", "NET_ADMIN"),
-        *(
-            "--cap-add",
-            "NET_BIND_SERVICE",
-            "--device",
-            "/dev/net/tun",
-            "--env",
-            "DATAPLANE=userspace",
-        ),
-        *(*options, "vpn-charon"),
-    )
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +38,13 @@ def ike(charon_socket: Path) -> Iterator[ViciClient]:
     empty(client)
     yield client
     client.close()
+
+
+@pytest.fixture(scope="session")
+def real_hub() -> Iterator[tuple[RealCharon, Path]]:
+    """Give a hub that can be killed, with sites, and where its saved connections lie."""
+    with real_charon() as made:
+        yield made
 
 
 def empty(client: ViciClient) -> None:

@@ -5,8 +5,9 @@ import pytest
 from reconciler.core.swanctl import swanctl_text
 from reconciler.edges.vici_client import ViciClient
 from tests.builders import connections, vpn
+from tests.charon import start_charon
 from tests.docker import docker, eventually, volume_path
-from tests.real.conftest import NAME, start_charon
+from tests.real.conftest import NAME
 
 pytestmark = pytest.mark.real
 
