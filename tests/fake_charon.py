@@ -78,7 +78,7 @@ class FakeCharon(FakeIke):
         settings = self.connections.get(name)
         if settings is None or child_name not in settings["children"]:
             raise IkeRefused(f"CHILD_SA config '{child_name}' not found")
-        sa = next((sa for sa in self._named(name) if self._can_take(sa, settings)), None)
+        sa = next((sa for sa in self._named(name) if self._goes_by(sa, settings)), None)
         if sa is not None:
             self._ask_for_child(sa, child_name)
         elif settings["remote_addrs"] == ["%any"]:
@@ -147,7 +147,7 @@ class FakeCharon(FakeIke):
         for sa in self.held_by(site):
             self._put(sa, sa.children[1:])
 
-    def rekey_from_afar(self, site: FakeSite) -> None:
+    def renew_ike(self, site: FakeSite) -> None:
         """Renew each IKE_SA of the site: the same one under another id."""
         for sa in self.held_by(site):
             self._renew(sa)
@@ -167,7 +167,7 @@ class FakeCharon(FakeIke):
         if site is not None:
             site.holds.add(made.unique_id)
 
-    def rekey_children(self, site: FakeSite) -> None:
+    def renew_children(self, site: FakeSite) -> None:
         """Renew each CHILD_SA of the site; the old ones linger for a while."""
         for sa in self.held_by(site):
             old = [replace(c, state="DELETED", installed_s=0) for c in sa.children if c.carrying]
@@ -288,7 +288,7 @@ class FakeCharon(FakeIke):
             self.sas.append(sa)
             self.ends[sa.unique_id] = _GIVES_UP_S
 
-    def _can_take(self, sa: IkeSa, settings: Settings) -> bool:
+    def _goes_by(self, sa: IkeSa, settings: Settings) -> bool:
         return sa.state == "ESTABLISHED" and _peer(self._built(sa)) == _peer(settings)
 
     def _built(self, sa: IkeSa) -> Settings:

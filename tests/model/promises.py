@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from reconciler.core.observed import IkeSa
 from reconciler.round import Report
-from tests.fake_charon import FakeCharon, read_saved
+from tests.fake_charon import read_saved
+from tests.model.charon import Charon
 from tests.model.fleet import id_of, keys_of, name_of, subnets_of
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class Foreign:
     sas: tuple[IkeSa, ...]
 
     @classmethod
-    def seen(cls, charon: FakeCharon) -> "Foreign":
+    def seen(cls, charon: Charon) -> "Foreign":
         ours = {match["name"] for id_ in charon.secrets if (match := _OUR_SECRET.fullmatch(id_))}
         connections = {
             name: settings
@@ -51,7 +52,7 @@ class Foreign:
         return cls(connections, secrets, sas)
 
 
-def check_foreign(before: Foreign, charon: FakeCharon, requests: Iterable[tuple[str, ...]]) -> None:
+def check_foreign(before: Foreign, charon: Charon, requests: Iterable[tuple[str, ...]]) -> None:
     """Find that nothing foreign was touched, not even to put it back."""
     for kind in ("connections", "secrets"):
         for name, value in getattr(before, kind).items():
@@ -66,7 +67,7 @@ def check_foreign(before: Foreign, charon: FakeCharon, requests: Iterable[tuple[
         assert touched not in untouchable, f"{request}: that is not ours"
 
 
-def newest_by_name(charon: FakeCharon) -> dict[str, IkeSa]:
+def newest_by_name(charon: Charon) -> dict[str, IkeSa]:
     """Return the newest IKE_SA of each name."""
     newest: dict[str, IkeSa] = {}
     for sa in sorted(charon.sas, key=lambda sa: -sa.established_s):
@@ -75,7 +76,7 @@ def newest_by_name(charon: FakeCharon) -> dict[str, IkeSa]:
 
 
 def check_newest(
-    before: Mapping[str, IkeSa], charon: FakeCharon, requests: Iterable[tuple[str, ...]]
+    before: Mapping[str, IkeSa], charon: Charon, requests: Iterable[tuple[str, ...]]
 ) -> None:
     """Find that the newest tunnel lives on if it is as declared: the older ones may be dead.
 
@@ -90,7 +91,7 @@ def check_newest(
             assert sa.unique_id in left, f"the newest tunnel of {name} was ended"
 
 
-def check_truth(report: Report, charon: FakeCharon) -> None:
+def check_truth(report: Report, charon: Charon) -> None:
     """Hold the status to charon: what is called up carries packets. No key is in it."""
     carried = {sa.name for sa in charon.sas if sa.carrying_children}
     for name, status in report.status.connections.items():
@@ -115,10 +116,10 @@ def check_as_declared(stage: "Stage") -> None:
     for sa in charon.sas:
         mine = any(_OUR_CHILD.fullmatch(child.name) for child in sa.children)
         assert not mine or sa.name in declared, f"an SA of {sa.name} is left"
-    for name in ours:
+    for name in map(stage.name, stage.expected_up()):
         _check_sas([sa for sa in charon.sas if sa.name == name and sa.live], *declared[name])
     _check_saved(stage, declared)
-    _check_status(stage, declared, ours)
+    _check_status(stage, declared)
 
 
 def _check_settings(settings: Mapping[str, Any], airport: str, body: Mapping[str, Any]) -> None:
@@ -145,7 +146,7 @@ def _keys_of(airport: str, body: Mapping[str, Any]) -> list[tuple[str, bytes]]:
     return [(id_of(airport, body), key) for key in keys_of(body)]
 
 
-def _keys(charon: FakeCharon) -> dict[str, list[tuple[str, bytes]]]:
+def _keys(charon: Charon) -> dict[str, list[tuple[str, bytes]]]:
     found: dict[str, list[tuple[str, bytes]]] = {}
     for id_, secret in charon.secrets.items():
         if match := _OUR_SECRET.fullmatch(id_):
@@ -166,11 +167,11 @@ def _check_saved(stage: "Stage", declared: Mapping[str, Any]) -> None:
     assert stage.settings.swanctl_file.stat().st_mode & 0o777 == 0o600
 
 
-def _check_status(stage: "Stage", declared: Mapping[str, Any], ours: Iterable[str]) -> None:
+def _check_status(stage: "Stage", declared: Mapping[str, Any]) -> None:
     status = stage.status
     assert status.connections.keys() == declared.keys()
     up = {name for name, one in status.connections.items() if one.status == "up"}
-    assert up == set(ours), "what is up in the status"
+    assert up == {stage.name(airport) for airport in stage.expected_up()}, "up in the status"
     assert status.configuration.valid
     assert status.reconciler.errors == ()
     assert status.configuration.removals_held == ()

@@ -4,8 +4,9 @@ What must be true at every moment is checked after every round, what must come t
 `settle`. Both judge by what was declared and by charon's tables, not by what the reconciler thinks.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, cast
 
 from reconciler.core.actions import Action
@@ -18,6 +19,7 @@ from reconciler.world import World
 from tests.fake_charon import FakeCharon, FakeSite
 from tests.fake_ike import Killed
 from tests.model import promises
+from tests.model.charon import Charon
 from tests.model.fleet import AIRPORTS, Fleet, id_of, keys_of, name_of, subnets_of
 from tests.model.trouble import Trouble, TroubledIke, TroubledState
 from tests.worlds import Bench
@@ -39,6 +41,7 @@ class Stage(Bench):
     """A bench with everything on it that can go wrong.
 
     Attributes:
+        with_sites: airports that have a site which dials in.
         disturbed: airports that something was done to since all was well; the IKE_SAs of all
             others must not change.
         asked_s: when each CHILD_SA was asked for last, by name and child.
@@ -48,7 +51,9 @@ class Stage(Bench):
 
     """
 
-    ike: FakeCharon = field(default_factory=FakeCharon)
+    ike: Charon = field(default_factory=FakeCharon)  # type: ignore[assignment]
+    with_sites: Collection[str] = AIRPORTS
+    swanctl_file: Path | None = None
     fleet: Fleet = field(default_factory=Fleet)
     trouble: Trouble = field(default_factory=Trouble)
     sites: dict[str, FakeSite] = field(default_factory=dict)
@@ -59,6 +64,8 @@ class Stage(Bench):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.swanctl_file is not None:
+            self.settings = replace(self.settings, swanctl_file=self.swanctl_file)
         self.troubled = TroubledIke(self.ike, self.trouble)
         for number, airport in enumerate(AIRPORTS, 1):
             address = f"198.51.100.{number}"
@@ -145,7 +152,7 @@ class Stage(Bench):
         newest = {
             name: sa
             for name, sa in promises.newest_by_name(self.ike).items()
-            if not orders.of(name).reauthenticate  # who asks for that takes a cut into account
+            if not orders.of(name).rekey_after  # what is renewed is new, and may cost a cut
         }
         if self.amnesia:
             self.disturb(*self.fleet.clashing())
@@ -176,7 +183,7 @@ class Stage(Bench):
     def settle(self) -> None:
         """End all trouble, let everybody behave, and check that all comes to what is declared."""
         self._end_trouble()
-        self._mend_file()
+        self._mend_declarations()
         self._converge()
         promises.check_as_declared(self)
         self.start_reconciler()
@@ -203,7 +210,7 @@ class Stage(Bench):
     def _resume(self, name: str) -> None:
         self.state.change_orders(lambda orders: orders.changed(name, paused_since=0))
 
-    def _mend_file(self) -> None:
+    def _mend_declarations(self) -> None:
         """Do what the status asks the operator for."""
         self.disturb(*self.fleet.mend(self.disturbed))
         self.write_file()
@@ -217,7 +224,7 @@ class Stage(Bench):
 
     def _converge(self) -> None:
         for turn in range(ROUNDS_TO_CONVERGE):
-            at_rest = not any([*(self._behave(airport, turn) for airport in AIRPORTS)])
+            at_rest = not any([*(self._behave(airport, turn) for airport in self.with_sites)])
             if not at_rest:
                 self.make_round("child-updown")
             report = self.make_round("timer")
@@ -236,9 +243,13 @@ class Stage(Bench):
         return look(self.world, self.memory, deep=True).planned
 
     def expected_up(self) -> Iterable[str]:
-        """Airports whose tunnels must come up: declared, and of no name that is somebody else's."""
+        """Name the airports whose tunnels must come up: not those whose name others have taken."""
         foreign = promises.Foreign.seen(self.ike).connections
-        return (id_ for id_ in self.fleet.declared if self.name(id_) not in foreign)
+        return (
+            id_
+            for id_ in self.fleet.declared
+            if id_ in self.with_sites and self.name(id_) not in foreign
+        )
 
     def ike_ids(self, airport: str) -> set[str]:
         """Return the unique ids of an airport's established IKE_SAs."""

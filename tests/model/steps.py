@@ -11,6 +11,7 @@ from random import Random
 from typing import Any, Protocol
 
 from reconciler.core.observed import ChildSa, IkeSa
+from tests.fake_charon import FakeCharon
 from tests.model import fleet
 from tests.model.fleet import AIRPORTS
 from tests.model.stage import DAMAGED, Stage
@@ -175,7 +176,8 @@ class SetClock:
 
     def do(self, stage: Stage) -> None:
         stage.clock.set_by_s += self.by_s
-        stage.ike.started_at += self.by_s
+        if isinstance(stage.ike, FakeCharon):
+            stage.ike.started_at += self.by_s
 
 
 # The machine.
@@ -367,7 +369,8 @@ class SiteDoes:
 
     def do(self, stage: Stage) -> None:
         stage.disturb(self.airport)
-        getattr(stage.ike, self.what)(stage.sites[self.airport])
+        if isinstance(stage.ike, FakeCharon) or self.what in ("hang_up", "close_child"):
+            getattr(stage.ike, self.what)(stage.sites[self.airport])
 
 
 @dataclass(frozen=True)
@@ -376,9 +379,10 @@ class Move:
     address: str
 
     def do(self, stage: Stage) -> None:
-        stage.disturb(self.airport)
-        stage.ike.vanish(stage.sites[self.airport])
-        stage.sites[self.airport].address = self.address
+        if isinstance(stage.ike, FakeCharon):
+            stage.disturb(self.airport)
+            stage.ike.vanish(stage.sites[self.airport])
+            stage.sites[self.airport].address = self.address
 
 
 # Somebody with swanctl.
@@ -427,6 +431,8 @@ class ForeignSa:
     name: str
 
     def do(self, stage: Stage) -> None:
+        if not isinstance(stage.ike, FakeCharon):
+            return
         child = ChildSa("net", str(5000 + len(stage.ike.sas)), "INSTALLED")
         sa = IkeSa(self.name, str(4000 + len(stage.ike.sas)), "ESTABLISHED", children=(child,))
         if stage.ike.connections.get(self.name, {}).get("children", {}).keys() == {"net"}:
@@ -480,7 +486,7 @@ class Settle:
 
 _SITE_DOES = (
     *("hang_up", "vanish", "open_child", "close_child"),
-    *("rekey_from_afar", "rekey_children", "duplicate"),
+    *("renew_ike", "renew_children", "duplicate"),
 )
 _SECRET_IDS = ("hq-key", "ike-{name}_{mark}", "{name}#000011112222333344445555")
 

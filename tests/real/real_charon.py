@@ -37,6 +37,7 @@ class RealCharon:
 
     def __init__(self, hub: Path, saved: Path, sites: Path) -> None:
         self.sites: list[FakeSite] = []
+        self.refused: list[str] = []
         self._hub, self._saved = hub, saved
         self._client, self._far = ViciClient(str(hub)), ViciClient(str(sites))
         self._settings: dict[str, Mapping[str, Any]] = {}
@@ -148,7 +149,17 @@ class RealCharon:
         with suppress(IkeRefused):
             self._far.start_child(name, "lan")
         eventually(lambda: not self._dials(name), _DIAL_S, f"{name} is in or refused")
-        return any(sa.carrying_children for sa in self._held(name))
+        up = any(sa.carrying_children for sa in self._held(name))
+        if not up:
+            self._note_refusal(site)
+        return up
+
+    def _note_refusal(self, site: FakeSite) -> None:
+        """Note what the hub's log says where it has the site's key, and answered with another."""
+        keys = [key for owner, key in self.secrets.values() if owner == site.identity]
+        if len(keys) > 1 and site.psk in keys:
+            loaded = self.connections.items()
+            self.refused += [n for n, one in loaded if one["remote"]["id"] == site.identity]
 
     def hang_up(self, site: FakeSite) -> None:
         """Let the site say goodbye, and wait until the hub has heard it."""

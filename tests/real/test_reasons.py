@@ -27,9 +27,8 @@ from reconciler.round import run_round
 from reconciler.settings import Settings
 from reconciler.world import Evidence, World
 from tests.builders import document, vpn
-from tests.charon import answers
+from tests.charon import answers, start_charon
 from tests.docker import docker, eventually, volume_path
-from tests.real.conftest import start_charon
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(240)]
 
