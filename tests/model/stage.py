@@ -230,7 +230,7 @@ class Stage(Bench):
             report = self.make_round("timer")
             at_rest &= report is not None and not report.outcomes and not self.plan()
             at_rest &= all(sa.live for sa in self.ike.sas)  # else an attempt is waited for
-            if turn and at_rest and self._all_up():
+            if turn and at_rest and report and self._all_up() and self._all_said_up(report):
                 return
             self.age(SECONDS_A_ROUND)
         down = sorted(id_ for id_ in self.expected_up() if not self._is_up(id_))
@@ -260,6 +260,10 @@ class Stage(Bench):
 
     def _all_up(self) -> bool:
         return all(self._is_up(airport) for airport in self.expected_up())
+
+    def _all_said_up(self, report: Report) -> bool:
+        said = {name for name, one in report.status.connections.items() if one.status == "up"}
+        return said == {self.name(airport) for airport in self.expected_up()}
 
     def _is_up(self, airport: str) -> bool:
         wanted = set(subnets_of(self.fleet.good[airport]))
