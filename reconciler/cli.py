@@ -25,7 +25,7 @@ from reconciler.edges.vici_client import ViciClient
 from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
 from reconciler.healing import remedy
 from reconciler.health import ask
-from reconciler.look import Memory, look
+from reconciler.look import look
 from reconciler.loop import recall
 from reconciler.report import describe
 from reconciler.round import run_round
@@ -77,7 +77,9 @@ def _run(settings: Settings, _options: argparse.Namespace) -> int:
 
 def _plan(settings: Settings, options: argparse.Namespace) -> int:
     world = real_world(settings, read_only=True)
-    seen = look(world, Memory(), deep=True, allow_removals=options.allow_removals)
+    # With the memory of the running one: it tells which rung of the ladder comes next.
+    memory = recall(settings.status_file, world.clock)
+    seen = look(world, memory, deep=True, allow_removals=options.allow_removals)
     if isinstance(seen.observed, Unobserved):
         _fail(1, f"charon can't be asked, so nothing can be planned: {seen.observed.reason}")
         return _plan_container(world, seen.observed, options)

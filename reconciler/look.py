@@ -164,8 +164,8 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
 
 
 def marks_of(desired: Mapping[str, Connection]) -> dict[str, str]:
-    """Return the mark of each connection as text."""
-    return {name: str(connection.mark) for name, connection in desired.items()}
+    """Return what is declared of each connection, as marks."""
+    return {name: connection.declaration for name, connection in desired.items()}
 
 
 def _orders(world: World, errors: list[str]) -> Orders:

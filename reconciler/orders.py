@@ -102,6 +102,12 @@ def _wait_until_renewed(settings: Settings, name: str, asked: int, patience_s: i
     return _wait(settings, name, renewed, patience_s)
 
 
+def _why_not(connection: ConnectionStatus) -> str:
+    if connection.paused:
+        return "it is paused"
+    return connection.last_error or connection.reason or "the site has not answered yet"
+
+
 def _wait(
     settings: Settings, name: str, done: Callable[[ConnectionStatus], bool], patience_s: int
 ) -> int:
@@ -116,7 +122,9 @@ def _wait(
             if connection and done(connection):
                 return round(time.monotonic() - began_s)
             if connection:
-                last = connection.last_error or connection.reason or "the site has not answered yet"
+                last = _why_not(connection)
+            if time.time() - status.timestamp > 2 * settings.resync_seconds:
+                last = "the status file is stale; is the reconciler running?"
         if sys.stderr.isatty():
             sys.stderr.write(".")
             sys.stderr.flush()

@@ -10,6 +10,7 @@ from reconciler.core.actions import Action, EndIke, Load, Outcome
 from reconciler.core.backoff import after_round, hold_back
 from reconciler.core.diff import look_again_s
 from reconciler.core.history import Now, Record, record
+from reconciler.core.ladder import SILENT
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import HUB_REFUSED, Failure
 from reconciler.core.status import (
@@ -18,6 +19,7 @@ from reconciler.core.status import (
     just_came_up,
 )
 from reconciler.core.swanctl import swanctl_text
+from reconciler.core.traffic import was_answered
 from reconciler.errors import StateError, StatusError
 from reconciler.healing import heal_container
 from reconciler.look import Look, Memory, look, marks_of, observe
@@ -100,7 +102,10 @@ def _run_round(
     memory = _told(world, memory, status, observed)
     took_s = time.monotonic() - began_s
     _log_round(memory, reasons, done, took_s)
-    again_s = look_again_s(seen.desired, observed) if isinstance(observed, Observed) else None
+    again_s = None
+    if isinstance(observed, Observed):
+        paused = seen.orders.paused(world.clock.now())
+        again_s = look_again_s(seen.desired, observed, paused)
     if any(map(just_came_up, status.connections.values())):
         again_s = _JUST_CAME_UP_S
     return memory, Report(status, written, observed, done, more, again_s, took_s)
@@ -118,6 +123,8 @@ def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
         return []
     try:
         world.state.write_swanctl(swanctl_text(decided.desired.values()))
+        if seen.orders.connections.keys() - decided.desired.keys():
+            world.state.change_orders(lambda orders: orders.restrict(decided.desired))
         asked = decided.hub.algorithms is not None
         if asked and decided.decision.readable:
             world.state.write_accepted(decided.decision.accepted)
@@ -162,6 +169,7 @@ def _after(
         clock.monotonic_s(),
         clock.now(),
         world.jitter,
+        {(name, SILENT) for name in seen.desired if not was_answered(seen.flows.get(name))},
     )
     previous = memory.previous
     if _restarted(world, memory, observed):

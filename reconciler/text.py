@@ -13,6 +13,7 @@ _HEADINGS = (
 _MOST_STRANGERS = 10
 _STAGES = {
     "": "",
+    "unknown": "two keys are declared; no tunnel tells which one the site uses",
     "old": "the site uses the old key",
     "switching": "the site switches keys",
     "new": "the site uses the new key: next_psk can become psk",

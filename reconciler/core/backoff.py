@@ -1,9 +1,10 @@
 """Back-off as plain numbers: when the next attempt at something may be made."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
 from reconciler.core.actions import Action, ContainerAction, Load, Outcome, goal_of
+from reconciler.core.ladder import ONCE
 
 FIRST_S = 5.0
 LONGEST_S = 300.0
@@ -19,7 +20,7 @@ class Attempts:
     """Attempts at one goal so far. Times on the monotonic clock, but for `made_at`.
 
     Attributes:
-        made_for: mark of the declaration; attempts under another one don't count.
+        made_for: what was declared; attempts under another declaration don't count.
         next_s: not before this time.
         wanted_s: when the goal was last not reached.
         made_at: the last attempt, unix seconds.
@@ -80,7 +81,7 @@ def still_counting(
         for key, before in attempts.items()
         if before.made_for == marks.get(key[0])
         and before.made_at >= retried_at.get(key[0], 0)
-        and now_s - before.wanted_s < LASTED_S
+        and (key[1] == ONCE or now_s - before.wanted_s < LASTED_S)
     }
 
 
@@ -92,13 +93,15 @@ def after_round(
     now_s: float,
     now: int,
     jitter: Callable[[], float],
+    unreached: Collection[Key] = (),
 ) -> dict[Key, Attempts]:
     """Note what is still wanted, and count the attempts that were made.
 
     Loading is an attempt only where charon refused it, and what never reached charon is none.
+    `unreached`: goals that nothing is done for at the moment, and that are not reached either.
     """
     kept = dict(attempts)
-    for key in {key_of(action) for action in wanted} & kept.keys():
+    for key in {*map(key_of, wanted), *unreached} & kept.keys():
         kept[key] = replace(kept[key], wanted_s=now_s)
     for outcome in outcomes:
         action = outcome.action

@@ -152,11 +152,13 @@ def _what_changed(mark: Mark, before: Iterable[Mark]) -> str:
     return ", ".join(text for text, changed in parts if changed)
 
 
-def look_again_s(desired: Mapping[str, Connection], observed: Observed) -> float | None:
+def look_again_s(
+    desired: Mapping[str, Connection], observed: Observed, paused: Collection[str] = ()
+) -> float | None:
     """Return after how many seconds some old SA may have to end; None: none will have to."""
     sas: dict[str, list[IkeSa]] = {}
     for sa in observed.sas:
-        if sa.name in desired:
+        if sa.name in desired and sa.name not in paused:
             sas.setdefault(sa.name, []).append(sa)
     waits_s = (ladder.look_again_s(desired[name], of_name) for name, of_name in sas.items())
     return min((wait_s for wait_s in waits_s if wait_s is not None), default=None)

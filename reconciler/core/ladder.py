@@ -20,6 +20,7 @@ from reconciler.core.actions import (
 from reconciler.core.negotiated import has_other_algorithms
 from reconciler.core.observed import ChildSa, IkeSa
 from reconciler.core.render import Connection, mark_of_child
+from reconciler.core.selectors import uncovered
 
 # A site may create its CHILD_SA a moment after the IKE_SA; only then is it missing.
 CHILD_GRACE_S = 5
@@ -33,6 +34,12 @@ CHILD_TRIES = 2
 REDIAL_TRIES = 2
 # charon's ages are whole seconds of another clock.
 _AGE_ERROR_S = 1
+# An attempt at this is made once for a declaration, however long ago.
+ONCE = "algorithms"
+# Attempts at this count until something comes back.
+SILENT = "silent"
+# So often a tunnel is ended in which nothing comes back; a camera that is off looks the same.
+SILENT_TRIES = 3
 _SOON_S = 0.5
 
 
@@ -103,9 +110,9 @@ def _one_sa(
         yield EndIke(connection.name, sa.unique_id, "its peer is not at the declared address")
     elif outdated:
         yield from _outdated(connection, sa, outdated, others, given)
-    elif given.silent:
+    elif given.silent and given.tried(SILENT) < SILENT_TRIES:
         cause = "it answers charon, but no packet comes back; the site shall dial anew"
-        yield EndIke(connection.name, sa.unique_id, cause, goal="silent")
+        yield EndIke(connection.name, sa.unique_id, cause, goal=SILENT)
     elif given.renewal is not None and given.renewal.after <= given.now:
         yield from _renewed(connection, sa, others, given.renewal, given)
     else:
@@ -122,10 +129,10 @@ def _without_child(
         return
     if any(_has_current(connection, other) for other in others):
         yield EndIke(name, sa.unique_id, "another IKE_SA carries the tunnel", carried=True)
-    elif tried < CHILD_TRIES:
+    elif tried < CHILD_TRIES and not _was_redialled(connection, sa):
         yield StartChild(name, connection.child_name, "IKE_SA without CHILD_SA", goal="child")
     else:
-        cause = f"no CHILD_SA after {tried} attempts; the site shall dial anew"
+        cause = "its CHILD_SA can't be had; the site shall dial anew"
         yield EndIke(name, sa.unique_id, cause, goal="child")
 
 
@@ -142,10 +149,10 @@ def _outdated(
 ) -> Iterable[Action]:
     """Replace what was negotiated under another declaration, without losing packets if possible."""
     name = connection.name
-    if _has_current(connection, sa):
+    if _serve_instead(connection, [sa], outdated):
         for child in outdated if _settled(connection, sa) else ():
             yield EndChild(name, child.unique_id, "a CHILD_SA with the new settings is up")
-    elif any(_has_current(connection, other) for other in others):
+    elif _serve_instead(connection, others, sa.carrying_children):
         if any(_settled(connection, other) for other in others):
             cause = "another IKE_SA carries the new settings"
             yield EndIke(name, sa.unique_id, cause, carried=True)
@@ -158,7 +165,8 @@ def _next_rung(
 ) -> Action:
     name, what = connection.name, _what_is_outdated(connection, outdated)
     in_place, beside = "renew in place", "renew beside"
-    if _can_be_had_in_place(connection, outdated) and not given.tried(in_place):
+    possible = _can_be_had_in_place(connection, outdated) and not _was_redialled(connection, sa)
+    if possible and not given.tried(in_place):
         return StartChild(name, connection.child_name, f"{what} changed", goal=in_place)
     if sa.remote_host and not given.tried(beside):
         cause = f"{what} changed, which takes a new IKE_SA"
@@ -166,6 +174,11 @@ def _next_rung(
     return EndIke(
         name, sa.unique_id, f"{what} changed, and the site does not let itself be dialled"
     )
+
+
+def _was_redialled(connection: Connection, sa: IkeSa) -> bool:
+    """Tell whether it goes by the settings of one attempt: charon starts no child over it then."""
+    return sa.initiator and connection.remote_address is None
 
 
 def _can_be_had_in_place(connection: Connection, outdated: Sequence[ChildSa]) -> bool:
@@ -196,7 +209,11 @@ def _renewed(
         cause = "older than its rekey_after"
         if not renewal.reauthenticate:
             yield RekeyIke(name, sa.unique_id, cause, goal="rekey")
-        elif any(_settled(connection, o) and now - o.established_s >= before for o in others):
+        elif _carry_all_of(
+            connection,
+            [o for o in others if _settled(connection, o) and now - o.established_s >= before],
+            sa,
+        ):
             yield EndIke(name, sa.unique_id, "a newer IKE_SA carries the tunnel", carried=True)
         elif not any(now - o.established_s >= before for o in others):
             yield _reauthenticated(connection, sa, cause, given.tried("rekey"))
@@ -219,10 +236,10 @@ def _renegotiated(connection: Connection, sa: IkeSa, given: Circumstances) -> It
     """Dial once beside a tunnel that was negotiated before its algorithms changed; never cut it."""
     marks = [mark_of_child(child.name) for child in sa.carrying_children]
     older = any(mark is not None and mark.later != connection.mark.later for mark in marks)
-    due = older and sa.remote_host and not given.tried("renew beside")
+    due = older and sa.remote_host and not given.tried(ONCE)
     if due and has_other_algorithms(connection, sa):
         cause = "its algorithms are other ones than the declared ones"
-        yield _redial(connection, sa, cause, goal="renew beside")
+        yield _redial(connection, sa, cause, goal=ONCE)
 
 
 def _redial(connection: Connection, sa: IkeSa, cause: str, goal: str) -> Redial:
@@ -230,13 +247,18 @@ def _redial(connection: Connection, sa: IkeSa, cause: str, goal: str) -> Redial:
 
 
 def _second_child(connection: Connection, sa: IkeSa) -> Iterable[Action]:
-    """End all but the newest of several equal children, once that has settled."""
-    by_age = sorted(
-        sa.carrying_children, key=lambda child: (child.installed_s, -int(child.unique_id))
-    )
-    installed = [child for child in by_age if child.state == "INSTALLED"]
-    if len(installed) > 1 and installed[0].installed_s >= DUPLICATE_GRACE_S:
-        for child in installed[1:]:
+    """End all but the newest of several equal children, once that has settled.
+
+    Equal in their selectors, too: many routers make one child for each pair of subnets.
+    """
+    kinds: dict[object, list[ChildSa]] = {}
+    for child in sa.carrying_children:
+        if child.state == "INSTALLED":
+            selectors = frozenset(child.local_subnets), frozenset(child.remote_subnets)
+            kinds.setdefault(selectors, []).append(child)
+    for equal in kinds.values():
+        by_age = sorted(equal, key=lambda child: (child.installed_s, -int(child.unique_id)))
+        for child in by_age[1:] if by_age[0].installed_s >= DUPLICATE_GRACE_S else ():
             cause = "a newer CHILD_SA of the same kind is up"
             yield EndChild(connection.name, child.unique_id, cause, goal="second child")
 
@@ -246,11 +268,40 @@ def _end_duplicate(connection: Connection, sa: IkeSa, cause: str) -> EndIke:
 
 
 def _superseded(connection: Connection, established: Sequence[IkeSa]) -> Sequence[IkeSa]:
-    """Find older IKE_SAs of the same name, once the newest carries packets and has settled."""
+    """Find IKE_SAs of which newer ones carry everything, and have settled."""
     by_age = sorted(established, key=lambda sa: (sa.established_s, -int(sa.unique_id)))
-    if not by_age or by_age[0].established_s < DUPLICATE_GRACE_S:
-        return []
-    return by_age[1:] if _has_current(connection, by_age[0]) else []
+    found = []
+    for number, sa in enumerate(by_age):
+        newer = [other for other in by_age[:number] if other.established_s >= DUPLICATE_GRACE_S]
+        if newer and _carry_all_of(connection, newer, sa):
+            found.append(sa)
+    return found
+
+
+def _carry_all_of(connection: Connection, others: Iterable[IkeSa], sa: IkeSa) -> bool:
+    """Tell whether the others' children as declared cover the selectors of this one's."""
+    current = _current_children(connection, others)
+    local = [subnet for child in current for subnet in child.local_subnets]
+    remote = [subnet for child in current for subnet in child.remote_subnets]
+    return bool(current) and all(
+        not uncovered(child.local_subnets, local) and not uncovered(child.remote_subnets, remote)
+        for child in sa.carrying_children
+    )
+
+
+def _serve_instead(
+    connection: Connection, others: Iterable[IkeSa], children: Iterable[ChildSa]
+) -> bool:
+    """Tell whether the others' children serve those declared subnets that these children serve."""
+    current = _current_children(connection, others)
+    have = [subnet for child in current for subnet in child.remote_subnets]
+    served = [subnet for child in children for subnet in child.remote_subnets]
+    wanted = [subnet for subnet in connection.remote_subnets if not uncovered([subnet], served)]
+    return bool(current) and not uncovered(wanted, have)
+
+
+def _current_children(connection: Connection, sas: Iterable[IkeSa]) -> list[ChildSa]:
+    return [c for sa in sas for c in sa.carrying_children if is_current(c, connection)]
 
 
 def _settled(connection: Connection, sa: IkeSa) -> bool:
@@ -278,15 +329,17 @@ def _from_elsewhere(connection: Connection, sa: IkeSa) -> bool:
 
 
 def look_again_s(connection: Connection, sas: Sequence[IkeSa]) -> float | None:
-    """Return after how many seconds an old SA may have to end, as its successor has settled."""
+    """Return after how many seconds an old SA may have to end, as its successor has settled.
+
+    None also if that should have happened long ago: then something else keeps it.
+    """
     live = [sa for sa in sas if sa.carrying_children]
     carrying = [child for sa in live for child in sa.carrying_children]
     current = [child for child in carrying if is_current(child, connection)]
-    newest_s = min((sa.established_s for sa in live), default=0)
-    if 0 < len(current) < len(carrying) or (len(live) > 1 and newest_s < CHILD_SETTLE_S):
-        return _SOON_S
-    if len(live) < 2 and len(carrying) > 1:
-        newest_s = min(child.installed_s for child in carrying)
-    if len(carrying) > 1 and newest_s < DUPLICATE_GRACE_S:
-        return float(DUPLICATE_GRACE_S - newest_s)
-    return None
+    newest_s = min((child.installed_s for child in current), default=DUPLICATE_GRACE_S)
+    if len(live) > 1:
+        newest_s = min(newest_s, *(sa.established_s for sa in live))
+    if len(carrying) < 2 or newest_s >= DUPLICATE_GRACE_S:
+        return None
+    soon = len(current) < len(carrying) or newest_s < CHILD_SETTLE_S
+    return _SOON_S if soon else float(DUPLICATE_GRACE_S - newest_s)

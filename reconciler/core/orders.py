@@ -3,7 +3,7 @@
 Each wish is a state or a time, so it can be read again and again: "renewed after", not "renew".
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from pydantic import BaseModel, ConfigDict
 
@@ -52,3 +52,8 @@ class Orders(BaseModel):
         """Return the orders with other wishes about one connection."""
         order = self.of(name).model_copy(update=wishes)
         return Orders(connections={**self.connections, name: order})
+
+    def restrict(self, names: Container[str]) -> "Orders":
+        """Return the orders about these connections: one that comes back begins without any."""
+        kept = {name: order for name, order in self.connections.items() if name in names}
+        return Orders(connections=kept)

@@ -42,6 +42,7 @@ class Code(StrEnum):
     CHILD_MISSING = "child-missing"
     JUST_CAME_UP = "just-came-up"
     CLOSED_BY_HUB = "closed-by-hub"
+    PAUSED = "paused"
     NAME_CLASH = "name-clash"
     CHARON_UNREACHABLE = "charon-unreachable"
 
@@ -181,6 +182,12 @@ MEANINGS: Mapping[Code, Meaning] = {
         Side.NOBODY,
         "the hub closed the tunnel so that the site dials in anew",
         "Wait for the site; the router dials by itself.",
+        counts=False,
+    ),
+    Code.PAUSED: Meaning(
+        Side.HUB,
+        "left alone by order",
+        "`reconciler resume NAME` ends that.",
         counts=False,
     ),
     Code.NAME_CLASH: Meaning(

@@ -83,6 +83,7 @@ class Connection:
         ike_marks: first part of the mark under `psk` and under `spare_psk`: both are right.
         next_mark: the one of them that belongs to `vpn.next_psk`; empty if there is none.
         rekey_after: SAs established before (unix seconds) are to be renewed.
+        declaration: marks of all that is declared, whichever key is answered with.
 
     """
 
@@ -101,6 +102,7 @@ class Connection:
     spare_psk: bytes | None = field(default=None, repr=False)
     next_mark: str = ""
     rekey_after: int = 0
+    declaration: str = ""
 
     @property
     def remote_addresses(self) -> tuple[str, ...]:
@@ -142,7 +144,8 @@ class Connection:
             {} if port == _IKE_PORT else {"local_port": str(_NAT_PORT), "remote_port": str(port)}
         )
         over_time_s = _OVER_TIME_S + int(instead_of) % _OVER_TIME_S
-        once = {"remote_addrs": [host], "over_time": f"{over_time_s}s"}
+        # The second address shows in list-conns that these settings were left behind.
+        once = {"remote_addrs": [host, "%any"], "over_time": f"{over_time_s}s"}
         return {**self.settings, **once, **ports}
 
 
@@ -198,6 +201,7 @@ def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...], *, with_next: 
         _digest(hub.mark_key, later if other is None else [later, other.hex()]),
     )
     children = {f"{_CHILD_PREFIX}{mark}": child}
+    ike_marks = frozenset({mark.ike, *([mark_under(site, hub, spare)] if spare else [])})
     return Connection(
         name=site.connection_name,
         airport_id=site.airport_id,
@@ -210,10 +214,11 @@ def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...], *, with_next: 
         mark=mark,
         settings={**later, **who, "children": children},
         psk=psk.get_secret_value().encode(),
-        ike_marks=frozenset({mark.ike, *([mark_under(site, hub, spare)] if spare else [])}),
+        ike_marks=ike_marks,
         spare_psk=other,
         next_mark=mark_under(site, hub, site.next_psk) if site.next_psk else "",
         rekey_after=site.rekey_after,
+        declaration="".join([*sorted(ike_marks), mark.child, _digest(hub.mark_key, later)]),
     )
 
 

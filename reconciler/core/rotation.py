@@ -20,7 +20,7 @@ from reconciler.core.render import (
     mark_under,
 )
 
-Stage = Literal["", "old", "switching", "new"]
+Stage = Literal["", "unknown", "old", "switching", "new"]
 # What failed while the other key was being loaded still concerns the one before.
 _IN_FLIGHT_S = 1.0
 # A tunnel that its site closes at once proves nothing about the site's key.
@@ -117,7 +117,7 @@ def _ike_marks(sa: IkeSa) -> list[str]:
 def stage_of(connection: Connection, sas: Iterable[IkeSa]) -> Stage:
     """Tell how far the site is: which of the keys its newest tunnel was made with.
 
-    `new`: the old key is not needed any more.
+    `new`: the old key is not needed any more. `unknown`: no tunnel tells.
     """
     if not connection.next_mark:
         return ""
@@ -133,4 +133,6 @@ def stage_of(connection: Connection, sas: Iterable[IkeSa]) -> Stage:
     )
     if answers_new:
         return "new" if newest == connection.next_mark else "switching"
+    if newest is None:
+        return "unknown"
     return "switching" if newest == connection.next_mark else "old"

@@ -89,7 +89,7 @@ class ConnectionStatus(_Document):
     rekey_after: int = Field(
         0, description="SAs established before this time are renewed; 0: none."
     )
-    key_rotation: Literal["", "old", "switching", "new"] = Field(
+    key_rotation: Stage = Field(
         "", description="With next_psk: the key that the site uses. new: psk may be replaced by it."
     )
     answered_mark: str = Field("", description="With next_psk: by which key the hub proves itself.")
@@ -308,6 +308,8 @@ def _summarise(
     if look is None:
         return _not_observed(common, before)
     was_up = before is not None and before.status == "up"
+    if hints.paused and look.state != "up":
+        look = replace(look, reason=reason(Code.PAUSED))
     if look.state == "up" and not was_up and not _lasted(look):
         look = replace(look, state="connecting", reason=reason(Code.JUST_CAME_UP))
     is_up = look.state == "up"

@@ -26,7 +26,7 @@ from reconciler.core.status import ConnectionStatus, ContainerStatus, Status
 
 _LABELS = ["airport", "connection"]
 _STATES = ("up", "down", "connecting")
-_STAGES = ("old", "switching", "new")
+_STAGES = ("unknown", "old", "switching", "new")
 _CONTAINER_STATES = (
     *("created", "running", "paused", "restarting", "removing", "exited", "dead"),
     *("missing", "unknown"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_network
 from itertools import product
 
 import pytest
@@ -22,7 +23,7 @@ from reconciler.core.actions import (
 )
 from reconciler.core.diff import diff, look_again_s
 from reconciler.core.ladder import Circumstances, Renewal
-from reconciler.core.observed import Algorithms
+from reconciler.core.observed import Algorithms, ChildSa, IkeSa
 from reconciler.core.render import Connection, render
 from tests.builders import HUB, connection, connections, decided, vpn
 from tests.fake_ike import FakeIke, Killed
@@ -221,7 +222,7 @@ def test_a_tunnel_with_other_algorithms_than_declared_by_now_is_dialled_beside_o
     child = replace(ike.sas[0].children[0], name=f"lan-{mark}", algorithms=used)
     ike.sas = [replace(ike.sas[0], children=(child,), algorithms=used)]
     assert [type(action) for action in plan(ike, edited)] == [Redial]
-    assert plan(ike, edited, given=Circumstances({"renew beside": 1})) == []
+    assert plan(ike, edited, given=Circumstances({"algorithms": 1})) == []
     ike.sas = [replace(ike.sas[0], children=(replace(child, name=edited.child_name),))]
     assert plan(ike, edited) == [], "the site chose these under the present declaration"
 
@@ -275,6 +276,29 @@ def test_of_several_equal_children_the_older_ones_end_once_the_newest_has_settle
         ike.sas = [replace(ike.sas[0], children=(old, new))]
         assert [type(action) for action in plan(ike, KSPB)] == expected
     assert plan(ike, KSPB)[0].unique_id == old.unique_id  # type: ignore[attr-defined]
+
+
+BOTH = connection(remote_subnet=["192.168.1.0/24", "192.168.2.0/24"])
+
+
+def child_for(subnet: str, unique_id: str, installed_s: int = 100) -> ChildSa:
+    networks = (ip_network("0.0.0.0/0"),), (ip_network(subnet),)
+    return ChildSa(BOTH.child_name, unique_id, "INSTALLED", *networks, installed_s=installed_s)
+
+
+def test_one_child_for_each_subnet_is_right_in_one_ike_sa_or_in_two() -> None:
+    first, second = child_for("192.168.1.0/24", "11"), child_for("192.168.2.0/24", "12", 50)
+    ike = loaded(FakeIke(), BOTH)
+    one = IkeSa(BOTH.name, "1", "ESTABLISHED", "198.51.100.7", 4500, established_s=100)
+    ike.sas = [replace(one, children=(first, second))]
+    assert plan(ike, BOTH) == []
+    other = replace(one, unique_id="2", established_s=50, children=(second,))
+    ike.sas = [replace(one, children=(first,)), other]
+    assert plan(ike, BOTH) == []
+    both = replace(other, unique_id="3", established_s=20, children=(first, second))
+    ike.sas = [replace(one, children=(first,)), other, both]
+    ended = [action.unique_id for action in plan(ike, BOTH) if isinstance(action, EndIke)]
+    assert sorted(ended) == ["1", "2"]
 
 
 def test_what_is_older_than_asked_for_is_renewed_the_ike_sa_first() -> None:

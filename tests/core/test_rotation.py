@@ -126,7 +126,7 @@ def test_a_next_key_that_equals_the_present_one_is_no_rotation() -> None:
     ("declared", "made", "age_s", "stage"),
     [
         (PLAIN, PLAIN, 60, ""),
-        (OLD, None, 0, "old"),
+        (OLD, None, 0, "unknown"),
         (OLD, OLD, 60, "old"),
         (OLD, NEW, 60, "switching"),
         (NEW, None, 0, "switching"),

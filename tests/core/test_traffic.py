@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from reconciler.core.observed import ChildSa, IkeSa, Observed
-from reconciler.core.traffic import SILENT_AFTER_S, SILENT_PACKETS, Flow, flows, health, is_silent
+from reconciler.core.traffic import SILENT_AFTER_S, Flow, flows, health, is_silent, was_answered
 from tests.fake_ike import FakeIke
 
 NAME = "kspb_vpn"
@@ -24,48 +24,51 @@ def after(*looks: tuple[float, Observed]) -> Flow:
     return found[NAME]
 
 
-LATE_S = SILENT_AFTER_S
+# Something came back, and then no more of what was sent in three looks.
+ANSWERED = ((0.0, seen(7, 10)), (1.0, seen(8, 11)))
+UNANSWERED = ((10.0, seen(8, 14)), (30.0, seen(8, 15)), (55.0, seen(8, 17)))
 
 
-def test_sent_for_a_while_with_no_answer_is_silent() -> None:
-    flow = after((0, seen(7, 10)), (LATE_S, seen(7, 10 + SILENT_PACKETS)))
-    assert is_silent(flow, LATE_S)
-    assert health(flow, LATE_S) == "fail"
+def test_sent_for_a_while_with_no_answer_where_there_was_one_before_is_silent() -> None:
+    flow = after(*ANSWERED, *UNANSWERED)
+    assert is_silent(flow, 55)
+    assert health(flow, 55) == "fail"
 
 
 @pytest.mark.parametrize(
-    ("received", "sent", "after_s"),
+    "looks",
     [
-        (7, 10, LATE_S),  # nothing was sent
-        (7, 9 + SILENT_PACKETS, LATE_S),  # too little was sent
-        (8, 10 + SILENT_PACKETS, LATE_S),  # something came back
-        (7, 10 + SILENT_PACKETS, LATE_S - 1),  # not long enough
+        ANSWERED,  # nothing was sent
+        (*ANSWERED, (10.0, seen(8, 12)), (30.0, seen(8, 13)), (55.0, seen(8, 14))),  # too little
+        (*ANSWERED, *UNANSWERED[:2], (55.0, seen(9, 17))),  # something came back
+        (*ANSWERED, (20.0, seen(8, 14)), *UNANSWERED[1:]),  # not long enough
+        (*ANSWERED, (600.0, seen(8, 117))),  # it may still be answered
+        (*ANSWERED, (600.0, seen(8, 117)), (601.0, seen(8, 118)), (602.0, seen(8, 119))),
+        ((0.0, seen(7, 10)), *((at_s, seen(7, 10 + int(at_s))) for at_s in (10, 30, 55, 90))),
     ],
+    ids=["idle", "little", "answered", "soon", "a burst", "a burst goes on", "never heard of"],
 )
-def test_anything_less_is_not(received: int, sent: int, after_s: float) -> None:
-    flow = after((0, seen(7, 10)), (after_s, seen(received, sent)))
-    assert not is_silent(flow, after_s)
-    assert health(flow, after_s) != "fail"
+def test_anything_less_is_not(looks: tuple[tuple[float, Observed], ...]) -> None:
+    flow = after(*looks)
+    assert not is_silent(flow, looks[-1][0])
+    assert health(flow, looks[-1][0]) != "fail"
 
 
-def test_what_comes_back_begins_the_count_anew() -> None:
-    flow = after((0, seen(7, 10)), (40, seen(8, 50)), (60, seen(8, 90)))
-    assert not is_silent(flow, 60)
-    assert is_silent(flow, 40 + LATE_S)
+def test_a_new_child_begins_the_count_anew_and_what_was_heard_before_is_remembered() -> None:
+    flow = after(*ANSWERED, *UNANSWERED, (56, seen(0, 3, spi="c2")))
+    assert not is_silent(flow, 56)
+    assert not was_answered(flow)
+    assert flow.ever_answered
 
 
-def test_a_rekeyed_child_begins_the_count_anew() -> None:
-    flow = after((0, seen(7, 10)), (40, seen(0, 30, spi="c2")))
-    assert not is_silent(flow, 50)
+def test_a_tunnel_that_is_gone_for_a_while_was_heard_all_the_same() -> None:
+    flow = after(*ANSWERED, (10, seen(0, 0, state="DELETED")))
+    assert (flow.ever_answered, was_answered(flow), health(flow, 10)) == (True, False, "unknown")
 
 
 def test_health_is_unknown_until_something_came_back_and_again_when_all_is_quiet() -> None:
     first = after((0, seen(7, 10)))
     assert health(None, 0) == health(first, 1) == "unknown"
-    answered = after((0, seen(7, 10)), (10, seen(8, 11)))
-    assert health(answered, 20) == "pass"
+    answered = after(*ANSWERED)
+    assert health(answered, 1 + SILENT_AFTER_S) == "pass"
     assert health(answered, 100) == "unknown"
-
-
-def test_a_tunnel_that_carries_nothing_has_no_flow() -> None:
-    assert flows({NAME: Flow(frozenset(), 0, 0, 0, 0)}, seen(0, 0, state="DELETED"), 1) == {}

@@ -3,10 +3,14 @@
 import json
 from dataclasses import replace
 
+import pytest
+
+from reconciler.core.observed import Algorithms
 from reconciler.core.reasons import Code, Failure
 from reconciler.core.rotation import Answer
 from reconciler.edges.state import State
 from tests.builders import vpn
+from tests.fake_ike import Killed
 from tests.worlds import Bench
 
 NEXT = "the-key-that-is-to-come-0001"
@@ -200,28 +204,120 @@ def test_damaged_orders_are_told_and_everything_else_goes_on(three_up: Bench) ->
     assert "kxyz_vpn" in three_up.ike.connections
 
 
-def test_a_tunnel_in_which_nothing_comes_back_is_ended_so_that_its_site_dials_anew(
+def passes(bench: Bench, name: str, received: int, sent: int) -> None:
+    """Let packets pass through the tunnel as it is now."""
+    bench.ike.sas = [
+        replace(
+            sa,
+            children=tuple(
+                replace(
+                    child,
+                    received_packets=child.received_packets + received,
+                    sent_packets=child.sent_packets + sent,
+                    spi_in=sa.unique_id,
+                )
+                for child in sa.children
+            ),
+        )
+        if sa.name == name
+        else sa
+        for sa in bench.ike.sas
+    ]
+
+
+def poll(bench: Bench, minutes: int, received: int) -> list[str]:
+    """Poll a camera every 20 s, and let the site dial in again whenever it is cut."""
+    for _ in range(3 * minutes):
+        passes(bench, "kspb_vpn", received, 4)
+        bench.round()
+        if "kspb_vpn" not in {sa.name for sa in bench.ike.sas}:
+            bench.ike.dial_in("kspb_vpn")
+        bench.age(20)
+    return kinds(bench)
+
+
+def test_a_tunnel_in_which_nothing_comes_back_any_more_is_ended_three_times_at_most(
     three_up: Bench,
 ) -> None:
-    def send(count: int) -> None:
-        three_up.ike.sas = [
-            replace(
-                sa,
-                children=tuple(
-                    replace(c, sent_packets=c.sent_packets + count, spi_in=sa.name)
-                    for c in sa.children
-                ),
-            )
-            if sa.name == "kspb_vpn"
-            else sa
-            for sa in three_up.ike.sas
-        ]
+    assert poll(three_up, minutes=2, received=4) == []
+    assert poll(three_up, minutes=60, received=0) == ["end_ike"] * 3
+    assert three_up.connection().health_check == "fail"
+    assert three_up.connection().status == "up"
+    # Only an answer begins the count anew.
+    assert poll(three_up, minutes=5, received=4) == []
+    assert three_up.connection().health_check == "pass"
+    assert poll(three_up, minutes=5, received=0)[:1] == ["end_ike"]
 
-    for _ in range(5):
-        send(10)
+
+def test_what_was_just_sent_after_a_quiet_time_cuts_nobody(three_up: Bench) -> None:
+    poll(three_up, minutes=1, received=4)
+    three_up.age(600)
+    passes(three_up, "kspb_vpn", 0, 50)
+    three_up.round()
+    assert kinds(three_up) == []
+
+
+def test_in_a_rotation_a_site_with_neither_key_is_dialled_less_and_less_often(
+    bench: Bench,
+) -> None:
+    bench.declare(kspb=vpn(1, remote_address="198.51.100.7", next_psk=NEXT))
+    bench.ike.refuses_redial = {"kspb_vpn"}
+    for _ in range(600):
+        bench.round()
+        bench.age(1.5)
+        refuse(bench)
+    assert kinds(bench).count("start_child") <= 8  # in 15 minutes
+
+
+def test_other_algorithms_are_asked_for_once_and_not_every_two_minutes(three_up: Bench) -> None:
+    used = Algorithms("AES_GCM_16", 256, "", "PRF_HMAC_SHA2_256", "MODP_4096")
+    three_up.ike.sas = [
+        replace(sa, algorithms=used) if sa.name == "kspb_vpn" else sa for sa in three_up.ike.sas
+    ]
+    three_up.ike.refuses_redial = {"kspb_vpn"}
+    three_up.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3), kxyz=vpn(4, dh_group=15))
+    for _ in range(60):
         three_up.round()
-        three_up.age(20)
-    assert kinds(three_up) == ["end_ike"]
-    assert {sa.name for sa in three_up.ike.sas} == {"kczk_vpn", "s51_vpn"}
-    [attempt] = three_up.connection().attempts
-    assert (attempt.goal, attempt.count) == ("silent", 1)
+        three_up.age(60)
+        three_up.restart_reconciler()
+    assert kinds(three_up).count("start_child") == 1
+
+
+def test_a_pause_in_the_middle_of_a_renewal_makes_no_busy_loop(three_up: Bench) -> None:
+    three_up.declare(kspb=vpn(1, lifetime=7200), kczk=vpn(2), s51=vpn(3))
+    three_up.round()
+    sa = three_up.ike.sas[0]
+    old, new = sa.children
+    three_up.ike.sas[0] = replace(sa, children=(old, replace(new, installed_s=1)))
+    assert three_up.round().look_again_s is not None
+    order(three_up, paused_since=three_up.clock.now())
+    assert three_up.round().look_again_s is None
+
+
+def test_an_airport_that_comes_back_is_not_paused_any_more(three_up: Bench) -> None:
+    order(three_up, paused_since=three_up.clock.now())
+    three_up.declare(kczk=vpn(2), s51=vpn(3))
+    three_up.rounds(2)
+    three_up.declare(kspb=vpn(1), kczk=vpn(2), s51=vpn(3))
+    three_up.rounds(2)
+    assert "kspb_vpn" in three_up.ike.connections
+
+
+def test_a_connection_that_is_paused_and_down_says_so(three_up: Bench) -> None:
+    order(three_up, paused_since=three_up.clock.now())
+    three_up.ike.sas = [sa for sa in three_up.ike.sas if sa.name != "kspb_vpn"]
+    three_up.round()
+    assert three_up.connection().reason_code is Code.PAUSED
+
+
+def test_an_attempts_settings_left_behind_at_a_declared_address_are_mended(bench: Bench) -> None:
+    bench.declare(kspb=vpn(remote_address="198.51.100.7"))
+    bench.rounds(2)
+    bench.declare(kspb=vpn(remote_address="198.51.100.7", psk="a-new-pre-shared-key-0001"))
+    bench.ike.kill_after = 4  # loaded towards the peer
+    with pytest.raises(Killed):
+        bench.round()
+    assert "over_time" in bench.ike.connections["kspb_vpn"]
+    bench.restart_reconciler()
+    bench.rounds(3)
+    assert "over_time" not in bench.ike.connections["kspb_vpn"]
