@@ -18,6 +18,7 @@ from tests.e2e.stack import (
 _POINTS_AT_MOST = 400
 _AWAY_S = 600.0
 _HOUR_S = 3600
+_EDITS = 10
 _CLOCK_IMAGE = f"{PREFIX}faketime"
 _CLOCK_DOCKERFILE = """\
 FROM vpn-reconciler
@@ -106,16 +107,16 @@ def away_while_the_file_changes_twice(play: Play) -> None:
 def two_at_once(play: Play) -> None:
     """One acts, the other stands by, and takes over when the first is gone."""
     stage = play.stage
-    before = stage.airports_file.read_text()
     play.undo.callback(docker, "start", RECONCILER)
     play.undo.callback(stage.silent.clear)
-    play.undo.callback(stage.write, before)
+    play.undo.callback(stage.write, stage.airports_file.read_text())
     environment = {"LISTEN": "127.0.0.1:9591"}
     with stage.another_reconciler("run", environment=environment):
         eventually(lambda: docker("logs", STAND_IN, both=True).strip(), 20, "the second says so")
-        for number in range(80, 90):
-            _declare_one(stage, f"k{number}")
-            eventually(lambda n=number: f"k{n}_vpn" in stage.look().connections, 10, "loaded")  # type: ignore[misc]
+        for _ in range(_EDITS):
+            before = _keys_of(stage, "k80_vpn")
+            _declare_one(stage, "k80")
+            eventually(lambda old=before: _keys_of(stage, "k80_vpn") - old, 10, "in force")  # type: ignore[misc]
         # Whoever stands by must not do the same a moment later.
         time.sleep(3)
         acted = [name for name in (RECONCILER, STAND_IN) if _has_acted(name, play.began)]
@@ -123,8 +124,8 @@ def two_at_once(play: Play) -> None:
         docker("stop", RECONCILER)
         play.counts_from_here()
         at_s = time.monotonic()
-        _declare_one(stage, "k90")
-        eventually(lambda: "k90_vpn" in stage.look().connections, 35, "the second takes over")
+        _declare_one(stage, "k81")
+        eventually(lambda: _keys_of(stage, "k81_vpn"), 35, "the second takes over")
         play.took(time.monotonic() - at_s)
         docker("start", RECONCILER)
     play.counts_from_here()
@@ -132,9 +133,14 @@ def two_at_once(play: Play) -> None:
 
 
 def _declare_one(stage: Stage, airport: str) -> None:
+    """Declare it, with a new key each time."""
     lan = f"10.80.{airport[1:]}.0/24"
     stage.edit(lambda airports: airports.update({airport: declaration(airport, new_psk(), lan)}))
     stage.silent.add(airport)
+
+
+def _keys_of(stage: Stage, connection: str) -> set[str]:
+    return {id_ for id_ in stage.look().secret_ids if id_.startswith(f"{connection}#")}
 
 
 def _has_acted(container: str, since: float) -> bool:
