@@ -24,6 +24,7 @@ _WELL_WITHIN_S = 60.0
 def play_once(stage: Stage, fault: Fault, number: int) -> Run:
     """Return what was measured; a failure is part of that, and its evidence is kept."""
     cameras = dict(stage.cameras)
+    stage.forget_earlier_faults()
     with _observed(stage) as (pings, watch):
         play = Play(stage, pings, fault.deadline_s)
         try:

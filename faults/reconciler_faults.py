@@ -33,7 +33,6 @@ def killed_at_every_point(play: Play) -> None:
     """Each time with an addition, a change and a removal to do; its successor does the rest."""
     stage = play.stage
     play.undo.callback(stage.write, stage.airports_file.read_text())
-    play.undo.callback(stage.silent.clear)
     play.undo.callback(docker, "start", RECONCILER)
     for number in range(1, _POINTS_AT_MOST):
         docker("stop", RECONCILER)
@@ -55,16 +54,14 @@ def killed_at_every_point(play: Play) -> None:
 
 def _give_work(stage: Stage, number: int) -> None:
     """Add one airport, remove that of the last time, change a third."""
-    airport = f"k{number}"
 
     def change(airports: Airports) -> None:
-        for old in stage.silent:
-            del airports[old]
-        airports[airport] = declaration(airport, new_psk(), f"10.80.{number % 250}.0/24")
+        airports.pop(f"point{number - 1}", None)
+        added = declaration("", new_psk(), f"10.80.{number % 250}.0/24")
+        airports[f"point{number}"] = added
         toggle_lifetime(airports)
 
     stage.edit(change)
-    stage.silent = {airport}
 
 
 def _round_that_dies(stage: Stage, number: int) -> tuple[int, str]:
@@ -108,7 +105,6 @@ def two_at_once(play: Play) -> None:
     """One acts, the other stands by, and takes over when the first is gone."""
     stage = play.stage
     play.undo.callback(docker, "start", RECONCILER)
-    play.undo.callback(stage.silent.clear)
     play.undo.callback(stage.write, stage.airports_file.read_text())
     environment = {"LISTEN": "127.0.0.1:9591"}
     with stage.another_reconciler("run", environment=environment):
@@ -136,7 +132,6 @@ def _declare_one(stage: Stage, airport: str) -> None:
     """Declare it, with a new key each time."""
     lan = f"10.80.{airport[1:]}.0/24"
     stage.edit(lambda airports: airports.update({airport: declaration(airport, new_psk(), lan)}))
-    stage.silent.add(airport)
 
 
 def _keys_of(stage: Stage, connection: str) -> set[str]:
