@@ -283,6 +283,9 @@ class Stage(Bench):
         if body:
             self.adopt(airport)
         site.refuses_children = False
+        if airport not in self.fleet.declared and self._is_anothers(site.identity):
+            self.ike.hang_up(site)  # else two routers take the same tunnel from each other
+            return False
         mine = self.ike.held_by(site)
         present = self.ike.connections.get(self.name(airport), {}).get("children", {})
         children = [child for sa in mine for child in sa.carrying_children]
@@ -294,6 +297,10 @@ class Stage(Bench):
             return False
         self.ike.hang_up(site)
         return "remote_address" not in body and self.ike.dial(site)
+
+    def _is_anothers(self, identity: str) -> bool:
+        declared = self.fleet.declared.items()
+        return identity.lower() in {id_of(id_, body).lower() for id_, body in declared}
 
     def _check_pauses(self) -> None:
         """Find that no CHILD_SA is asked for again at once, unless it came up in between."""
