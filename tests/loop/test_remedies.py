@@ -1,6 +1,7 @@
 """Remedies over whole rounds: orders, rotation, renewal, memory."""
 
 import json
+import os
 from dataclasses import replace
 
 from reconciler.core.reasons import Code, Failure
@@ -91,6 +92,27 @@ def test_a_damaged_status_file_is_told_once_and_memory_begins_anew(three_up: Ben
 
 
 def test_what_was_established_before_rekey_after_is_renewed_once(three_up: Bench) -> None:
+def test_a_status_file_that_can_not_be_read_is_told_and_ends_nothing(three_up: Bench) -> None:
+    file = three_up.settings.status_file
+    file.unlink()
+    file.symlink_to(file.name)  # a loop, which root may not read either
+    three_up.restart_reconciler()
+    assert "Too many levels of symbolic links" in three_up.memory.lost
+    [error, *_] = three_up.round().status.reconciler.errors
+    assert error.startswith("times and back-off of earlier are forgotten")
+
+
+def test_a_status_file_that_does_not_answer_is_told_and_ends_nothing(three_up: Bench) -> None:
+    file = three_up.settings.status_file
+    file.unlink()
+    os.mkfifo(file)
+    three_up.restart_reconciler()
+    os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
+    [error] = three_up.round().status.reconciler.errors
+    assert error.startswith("times and back-off of earlier are forgotten")
+    assert "does not end" in error
+
+
     ids = {sa.name: sa.unique_id for sa in three_up.ike.sas}
     at = three_up.clock.now()
     three_up.declare(kspb=vpn(1, rekey_after=at), kczk=vpn(2), s51=vpn(3))
