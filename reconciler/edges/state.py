@@ -108,7 +108,7 @@ class State:
             accepted = json.loads(self._accepted_file.read_bytes())
         except FileNotFoundError:
             return self._accepted or {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             return self._remembered(f"{self._accepted_file}: can't be read", error)
         if not isinstance(accepted, dict):
             return self._remembered(f"{self._accepted_file}: is not an object")

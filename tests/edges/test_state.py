@@ -17,6 +17,10 @@ def state(tmp_path: Path) -> State:
 
 
 def mode(path: Path) -> int:
+def _short(content: object) -> str:
+    return repr(content)[:12]
+
+
     return path.stat().st_mode & 0o7777
 
 
@@ -104,7 +108,10 @@ def test_what_was_accepted_is_remembered(state: State, tmp_path: Path) -> None:
     assert mode(tmp_path / "accepted.json") == 0o600
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"], ids=repr)
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", DEEP], ids=_short)
 def test_a_damaged_memory_is_an_error_and_not_an_empty_one(
     state: State, tmp_path: Path, content: bytes
 ) -> None:
@@ -120,7 +127,7 @@ def test_a_damaged_memory_is_mended_by_the_next_good_file(state: State, tmp_path
     assert state.read_accepted() == {"kspb": vpn(1)}
 
 
-@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff\xfe"], ids=repr)
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff\xfe", DEEP], ids=_short)
 def test_a_memory_that_is_lost_while_we_run_is_known_and_written_again(
     state: State, tmp_path: Path, content: bytes | None
 ) -> None:
