@@ -7,6 +7,7 @@ from dataclasses import replace
 from reconciler.core.reasons import Code, Failure
 from reconciler.core.rotation import Answer
 from reconciler.edges.state import State
+from reconciler.round import run_round
 from tests.builders import vpn
 from tests.worlds import Bench
 
@@ -91,7 +92,6 @@ def test_a_damaged_status_file_is_told_once_and_memory_begins_anew(three_up: Ben
     assert three_up.round().status.reconciler.errors == ()
 
 
-def test_what_was_established_before_rekey_after_is_renewed_once(three_up: Bench) -> None:
 def test_a_status_file_that_can_not_be_read_is_told_and_ends_nothing(three_up: Bench) -> None:
     file = three_up.settings.status_file
     file.unlink()
@@ -113,6 +113,7 @@ def test_a_status_file_that_does_not_answer_is_told_and_ends_nothing(three_up: B
     assert "does not end" in error
 
 
+def test_what_was_established_before_rekey_after_is_renewed_once(three_up: Bench) -> None:
     ids = {sa.name: sa.unique_id for sa in three_up.ike.sas}
     at = three_up.clock.now()
     three_up.declare(kspb=vpn(1, rekey_after=at), kczk=vpn(2), s51=vpn(3))
@@ -247,3 +248,20 @@ def test_a_tunnel_in_which_nothing_comes_back_is_ended_so_that_its_site_dials_an
     assert {sa.name for sa in three_up.ike.sas} == {"kczk_vpn", "s51_vpn"}
     [attempt] = three_up.connection().attempts
     assert (attempt.goal, attempt.count) == ("silent", 1)
+
+
+def test_orders_that_are_damaged_end_no_pause(three_up: Bench) -> None:
+    order(three_up, paused_since=1)
+    three_up.declare(kspb=vpn(1, lifetime=7200), kczk=vpn(2), s51=vpn(3))
+    world, file = three_up.world, three_up.settings.state_dir / "orders.json"
+    memory, _ = run_round(world, three_up.memory, {"test"})
+    file.write_text("{")
+    for _ in range(3):
+        memory, report = run_round(world, memory, {"orders changed"})
+        [error] = report.status.reconciler.errors
+        assert "restore it, or delete it" in error
+        assert report.status.connections["kspb_vpn"].paused
+    assert kinds(three_up) == []
+    file.unlink()
+    run_round(world, memory, {"orders changed"})
+    assert "load_connection" in kinds(three_up)
