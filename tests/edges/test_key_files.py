@@ -1,5 +1,6 @@
 """Keys in files of their own, like Docker secrets."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_what_was_accepted_survives_the_loss_of_the_file(tmp_path: Path) -> None
     [
         ("{}/missing", "can't be read: No such file"),
         ("{}", "can't be read: Is a directory"),
+        ("{}/fifo", "which is no regular file; name a file that holds the key"),
+        ("/dev/zero", "which is no regular file"),
         ("relative", "is not an absolute path; write one like /run/secrets/kspb"),
         (["/x"], "is not an absolute path"),
         ("/x\0y", "can't be read"),
@@ -64,6 +67,7 @@ def test_what_was_accepted_survives_the_loss_of_the_file(tmp_path: Path) -> None
 def test_a_file_that_gives_no_key_is_a_fault_of_its_airport_only(
     tmp_path: Path, path: object, words: str
 ) -> None:
+    os.mkfifo(tmp_path / "fifo")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "large").write_bytes(b"x" * 5000)
     (tmp_path / "empty").write_bytes(b"\n")
