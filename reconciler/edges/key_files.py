@@ -34,7 +34,7 @@ def _airport_with_keys(airport: object) -> object:
 def _vpn_with_keys(vpn: Mapping[str, Any]) -> Mapping[str, Any]:
     read = dict(vpn)
     for field in _FIELDS:
-        if read.get(f"{field}_file") is not None and field not in read:
+        if read.get(f"{field}_file") is not None and read.get(field) is None:
             read[field] = _read(f"{field}_file", read.pop(f"{field}_file"))
     return read
 

@@ -88,6 +88,17 @@ def test_a_key_given_in_both_ways_is_a_fault(tmp_path: Path, field: str) -> None
     assert str(fault) == f"airports.kspb.vpn.{field}_file: stands beside {field}; keep one"
 
 
+def test_a_key_that_is_null_is_not_given(tmp_path: Path) -> None:
+    file = tmp_path / "kspb"
+    file.write_text(KEY)
+    for field in ("psk", "next_psk"):
+        given = {"psk": KEY + "x", field: None, f"{field}_file": str(file)}
+        decision = decide(with_keys(document(kspb=vpn(1, **given))), {}, FACTS)
+        assert decision.faults == ()
+        key = getattr(decision.sites["kspb"], field)
+        assert key.get_secret_value() == KEY
+
+
 @pytest.mark.parametrize("content", [None, [], {}, {"airports": 3}, {"airports": {"kspb": 3}}])
 def test_what_is_no_manifest_is_left_for_others_to_complain_about(content: object) -> None:
     assert with_keys(content) == content
