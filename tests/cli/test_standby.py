@@ -1,5 +1,8 @@
 """Two reconcilers on one hub: one keeps it, the other stands by. Real processes, no charon."""
 
+import errno
+import fcntl
+import os
 import socket
 import subprocess
 import sys
@@ -95,3 +98,16 @@ def test_a_volume_that_can_hold_no_lock_keeps_nobody_from_anything(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert Lock(tmp_path / missing).take()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_volume_that_knows_no_locks_keeps_nobody_from_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    descriptors = len([*Path("/proc/self/fd").iterdir()])
+    assert Lock(tmp_path / "lock").take(patience_s=0.1)
+    assert len([*Path("/proc/self/fd").iterdir()]) == descriptors
