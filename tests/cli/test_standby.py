@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.reasons import Code, Failure
 from reconciler.edges.lock import Lock
+from reconciler.loop import Health
+from reconciler.service import wait_for_the_lead
 from tests.docker import eventually
+from tests.worlds import Bench
 
 
 @contextmanager
@@ -111,3 +116,27 @@ def test_a_volume_that_knows_no_locks_keeps_nobody_from_anything(
     descriptors = len([*Path("/proc/self/fd").iterdir()])
     assert Lock(tmp_path / "lock").take(patience_s=0.1)
     assert len([*Path("/proc/self/fd").iterdir()]) == descriptors
+
+
+def test_what_was_noted_while_standing_by_is_not_counted_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    lead, health, stopping = bench.world.state.lead, Health(60), threading.Event()
+    assert lead.take()
+    led = list[bool]()
+    waiting = threading.Thread(
+        target=lambda: led.append(wait_for_the_lead(bench.world, health, stopping))
+    )
+    waiting.start()
+    eventually(lambda: b"standing by" in health.healthy()[2], 10, "it stands by")
+    bench.evidence.note(Failure("kspb_vpn", Code.REFUSED_BY_SITE, "N(AUTH_FAILED)", 1.0))
+    lead.release()
+    waiting.join(10)
+    assert led == [True]
+    assert bench.evidence.take() == ()
+
+
+def test_what_was_noted_before_the_first_takes_the_lead_counts(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.evidence.note(Failure("kspb_vpn", Code.REFUSED_BY_SITE, "N(AUTH_FAILED)", 1.0))
+    assert wait_for_the_lead(bench.world, Health(60), threading.Event())
+    assert len(bench.evidence.take()) == 1
