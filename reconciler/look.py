@@ -173,7 +173,7 @@ def _orders(world: World, errors: list[str]) -> Orders:
         return world.state.read_orders()
     except StateError as error:
         errors.append(str(error))
-        return Orders()
+        return world.state.last_orders
 
 
 def _attempts(

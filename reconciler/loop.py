@@ -13,7 +13,7 @@ from reconciler.core.rotation import Answer
 from reconciler.core.status import ConnectionStatus, Status
 from reconciler.edges import http
 from reconciler.edges.metrics import Metrics
-from reconciler.edges.status_file import read_status
+from reconciler.edges.status_file import read_earlier
 from reconciler.errors import StatusError
 from reconciler.look import Memory
 from reconciler.round import SHALLOW_REASONS, Report, run_round
@@ -32,14 +32,14 @@ _STANDING_BY = "standing by: another reconciler keeps this hub"
 
 
 def recall(status_file: Path, clock: Clock) -> Memory:
-    """Take over what the last status file remembers; a damaged one is reported and left behind."""
-    if not status_file.exists():
-        return Memory()
+    """Take over what the last status file remembers; one that can't be read is told and left."""
     try:
-        status = read_status(status_file)
+        status = read_earlier(status_file)
     except StatusError as error:
         log.warning("memory lost", extra={"fields": {"cause": str(error)}})
         return Memory(lost=f"times and back-off of earlier are forgotten: {error}")
+    if status is None:
+        return Memory()
     age_s = max(0, clock.now() - status.timestamp)
     return Memory(
         previous=status.connections,

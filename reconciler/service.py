@@ -9,7 +9,6 @@ from types import FrameType
 from reconciler.edges import http
 from reconciler.edges.container_events import ContainerEvents
 from reconciler.edges.file_watch import FileWatch
-from reconciler.edges.lock import Lock
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.state import orders_file
 from reconciler.edges.vici_client import ViciClient
@@ -18,7 +17,7 @@ from reconciler.loop import Health, Loop
 from reconciler.settings import Settings
 from reconciler.wakes import Wakes
 from reconciler.wiring import real_world
-from reconciler.world import Evidence
+from reconciler.world import Evidence, World
 
 log = logging.getLogger(__name__)
 # A charon that hangs must not keep us from ending within 5 s.
@@ -55,7 +54,7 @@ def serve(settings: Settings) -> int:
         watch.start()
     log.info("started", extra={"fields": {"listen": settings.listen}})
     try:
-        if _wait_for_the_lead(world.state.lead, loop.health, stopping):
+        if wait_for_the_lead(world, loop.health, stopping):
             metrics.leading.set(1)
             loop.run()
     finally:
@@ -68,8 +67,9 @@ def serve(settings: Settings) -> int:
     return 1 if dead else 0
 
 
-def _wait_for_the_lead(lead: Lock, health: Health, stopping: threading.Event) -> bool:
+def wait_for_the_lead(world: World, health: Health, stopping: threading.Event) -> bool:
     """Stand by while another reconciler keeps this hub; False: stopped meanwhile."""
+    lead = world.state.lead
     if lead.take():
         return True
     log.warning("standing by", extra={"fields": {"cause": "another reconciler keeps this hub"}})
@@ -77,6 +77,7 @@ def _wait_for_the_lead(lead: Lock, health: Health, stopping: threading.Event) ->
         health.waited()
         if lead.take():
             log.warning("taking over", extra={"fields": {"cause": "the other reconciler ended"}})
+            world.take_failures()  # it has counted them
             return True
     return False
 

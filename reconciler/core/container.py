@@ -154,9 +154,16 @@ def after_look(
 
     By durations, so that a clock that is set neither hastens nor delays anything.
     """
+    unknown = container.state == "unknown"
+    # A Docker that can't be asked tells nothing new: the next answer is held to the last one.
+    started_at = before.started_at if unknown else container.started_at
     problem = ailment.problem if ailment else ""
-    same = (before.problem, before.started_at) == (problem, container.started_at)
-    if same:
+    if unknown and ailment:
+        problem = before.problem or problem
+    same = (before.problem, before.started_at) == (problem, started_at)
+    if same and unknown:
+        seen_s = before.seen_s
+    elif same:
         seen_s = before.seen_s + min(now_s - before.looked_s, LONGEST_GAP_S)
     else:
         seen_s = min(now_s - asked_s, LONGEST_GAP_S)
@@ -167,7 +174,7 @@ def after_look(
     healing = replace(
         before,
         problem=problem,
-        started_at=container.started_at,
+        started_at=started_at,
         seen_s=seen_s,
         looked_s=now_s,
         well_since_s=None if ailment else well_since_s,
@@ -233,7 +240,7 @@ def describe_healing(
     until_s = decision.until_s if isinstance(decision, Wait | Hold) else None
     return container.model_copy(
         update={
-            "problem": _problem(ailment, healing),
+            "problem": _problem(container, ailment, healing),
             "held": decision.reason if isinstance(decision, Hold) else "",
             "budget_used_up": isinstance(decision, Hold) and decision.budget,
             "next_attempt": now + max(0, round(until_s - now_s)) if until_s is not None else 0,
@@ -246,10 +253,10 @@ def describe_healing(
     )
 
 
-def _problem(ailment: Ailment | None, healing: Healing) -> str:
+def _problem(container: ContainerStatus, ailment: Ailment | None, healing: Healing) -> str:
     if ailment is None:
         return ""
-    return STARTING if healing.seen_s < 0 else ailment.problem
+    return STARTING if container.state != "unknown" and healing.seen_s < 0 else ailment.problem
 
 
 def recall_healing(container: ContainerStatus | None, now_s: float, now: int) -> Healing:

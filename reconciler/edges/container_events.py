@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import docker
-from docker.errors import DockerException
+from docker.errors import DockerException, StreamParseError
 from docker.types import CancellableStream
 from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
@@ -30,7 +30,11 @@ _TIMEOUT_S = 2
 _PING_EVERY_S = 10.0
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 10.0
-_BROKEN = (DockerException, RequestException, HTTPError, OSError, ValueError)
+# The last two: what came is no JSON, or not what an event looks like.
+_BROKEN = (
+    *(DockerException, RequestException, HTTPError, OSError, ValueError),
+    *(StreamParseError, AttributeError),
+)
 
 
 class ContainerEvents:
@@ -127,7 +131,7 @@ class ContainerEvents:
         stream = self._stream
         if stream is not None:
             # It may have ended, and lost its socket, in this moment.
-            with contextlib.suppress(*_BROKEN, AttributeError):
+            with contextlib.suppress(*_BROKEN):
                 stream.close()
 
     def _close(self, client: docker.APIClient | None) -> None:

@@ -1,7 +1,8 @@
 """Keys that stand in files of their own, like Docker secrets, put where the file names them."""
 
+import os
+import stat
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from reconciler.core.model import UnreadableKey
@@ -33,16 +34,24 @@ def _airport_with_keys(airport: object) -> object:
 def _vpn_with_keys(vpn: Mapping[str, Any]) -> Mapping[str, Any]:
     read = dict(vpn)
     for field in _FIELDS:
-        if read.get(f"{field}_file") is not None and field not in read:
+        if read.get(f"{field}_file") is not None and read.get(field) is None:
             read[field] = _read(f"{field}_file", read.pop(f"{field}_file"))
     return read
+
+
+def _open(path: str, flags: int) -> int:
+    """Open without waiting: a pipe to which nobody writes must not hold up the round."""
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _read(field: str, path: object) -> str | UnreadableKey:
     if not isinstance(path, str) or not path.startswith("/"):
         return UnreadableKey(f"{field} is not an absolute path; write one like /run/secrets/kspb")
     try:
-        with Path(path).open("rb") as file:
+        with open(path, "rb", opener=_open) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                advice = "is no regular file; name a file that holds the key"
+                return UnreadableKey(f"{field} names {path}, which {advice}")
             content = file.read(_LARGEST_BYTES + 1)
         if len(content) > _LARGEST_BYTES:
             return UnreadableKey(

@@ -36,6 +36,9 @@ class Lock:
                     os.close(descriptor)
                     return False
                 time.sleep(_LOOK_S)
+            except OSError:  # the volume knows no locks, like some of NFS
+                os.close(descriptor)
+                return True
             else:
                 self._descriptor = descriptor
                 return True

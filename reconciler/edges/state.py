@@ -41,6 +41,7 @@ class State:
         self._read_only = read_only
         self._key = b""
         self._accepted: Mapping[str, Any] | None = None
+        self._orders = Orders()
 
     def mark_key(self, *, may_make: bool) -> bytes:
         """Return the key of the marks; it is read once. Raises StateError.
@@ -108,7 +109,7 @@ class State:
             accepted = json.loads(self._accepted_file.read_bytes())
         except FileNotFoundError:
             return self._accepted or {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             return self._remembered(f"{self._accepted_file}: can't be read", error)
         if not isinstance(accepted, dict):
             return self._remembered(f"{self._accepted_file}: is not an object")
@@ -126,13 +127,23 @@ class State:
         self._accepted = accepted
 
     def read_orders(self) -> Orders:
-        """Read what was asked for by command line. Raises StateError."""
+        """Read what was asked for by command line. Raises StateError; see `last_orders`."""
         try:
-            return Orders.model_validate_json(self._orders_file.read_bytes())
+            self._orders = Orders.model_validate_json(self._orders_file.read_bytes())
         except FileNotFoundError:
-            return Orders()
+            self._orders = Orders()
         except (OSError, ValueError) as error:
-            raise StateError(f"{self._orders_file}: can't be read, so no wish is known") from error
+            why = error.strerror if isinstance(error, OSError) else "it is damaged"
+            raise StateError(
+                f"{self._orders_file}: can't be read ({why}); restore it, or delete it, "
+                "which ends every pause"
+            ) from error
+        return self._orders
+
+    @property
+    def last_orders(self) -> Orders:
+        """The last orders that could be read, so that damage to the file ends no pause."""
+        return self._orders
 
     def change_orders(self, change: Callable[[Orders], Orders]) -> None:
         """Change the orders; one who changes them at the same time waits. Raises StateError."""

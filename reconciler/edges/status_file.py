@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 
 from pydantic import ValidationError
 
@@ -14,11 +15,44 @@ from reconciler.files import write_atomically
 def read_status(path: Path) -> Status:
     """Read a status document. Raises StatusError if there is none or it is damaged."""
     try:
-        return Status.model_validate_json(path.read_bytes())
+        return _parse(path, path.read_bytes())
     except OSError as error:
         raise StatusError(f"{path}: {error.strerror}") from error
+
+
+def _parse(path: Path, content: bytes) -> Status:
+    try:
+        return Status.model_validate_json(content)
     except ValidationError as error:
         raise StatusError(f"{path}: is damaged ({error.error_count()} faults)") from error
+
+
+def read_earlier(
+    path: Path, patience_s: float = 2.0, read: Callable[[Path], bytes] = Path.read_bytes
+) -> Status | None:
+    """Read what was written before our start; None if nothing was.
+
+    Raises StatusError, also if reading takes longer than we are patient: it is done in a thread of
+    its own, so that a volume that stalls does not hold up the start.
+    """
+    answer: SimpleQueue[bytes | OSError] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answer.put(read(path))
+        except OSError as error:
+            answer.put(error)
+
+    threading.Thread(target=run, name="status-recall", daemon=True).start()
+    try:
+        found = answer.get(timeout=patience_s)
+    except Empty:
+        raise StatusError(f"{path}: reading it does not end; is the disk well?") from None
+    if isinstance(found, FileNotFoundError):
+        return None
+    if isinstance(found, OSError):
+        raise StatusError(f"{path}: {found.strerror}") from found
+    return _parse(path, found)
 
 
 def write_status(path: Path, status: Status) -> None:

@@ -86,11 +86,14 @@ def test_wishes_about_one_connection_leave_those_about_others_alone(declared: In
     assert order(declared, "kczk_vpn").retried_at > 0
 
 
-def test_damaged_orders_are_not_overwritten_and_the_command_says_so(declared: Installation) -> None:
+@pytest.mark.parametrize("command", ["pause", "resume"])
+def test_damaged_orders_are_not_overwritten_and_the_command_says_what_helps(
+    declared: Installation, command: str
+) -> None:
     (declared.state / "orders.json").write_text("{")
-    answer = declared.run("pause", "kspb")
+    answer = declared.run(command, "kspb")
     assert answer.code == 1
-    assert "orders.json: can't be read" in answer.err
+    assert "orders.json: can't be read (it is damaged); restore it, or delete it" in answer.err
     assert (declared.state / "orders.json").read_text() == "{"
 
 

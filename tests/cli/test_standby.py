@@ -1,8 +1,12 @@
 """Two reconcilers on one hub: one keeps it, the other stands by. Real processes, no charon."""
 
+import errno
+import fcntl
+import os
 import socket
 import subprocess
 import sys
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -11,8 +15,12 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.reasons import Code, Failure
 from reconciler.edges.lock import Lock
+from reconciler.loop import Health
+from reconciler.service import wait_for_the_lead
 from tests.docker import eventually
+from tests.worlds import Bench
 
 
 @contextmanager
@@ -95,3 +103,40 @@ def test_a_volume_that_can_hold_no_lock_keeps_nobody_from_anything(
 ) -> None:
     (tmp_path / "file").write_text("")
     assert Lock(tmp_path / missing).take()
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.EIO])
+def test_a_volume_that_knows_no_locks_keeps_nobody_from_anything(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(_descriptor: int, _operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    descriptors = len([*Path("/proc/self/fd").iterdir()])
+    assert Lock(tmp_path / "lock").take(patience_s=0.1)
+    assert len([*Path("/proc/self/fd").iterdir()]) == descriptors
+
+
+def test_what_was_noted_while_standing_by_is_not_counted_again(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    lead, health, stopping = bench.world.state.lead, Health(60), threading.Event()
+    assert lead.take()
+    led = list[bool]()
+    waiting = threading.Thread(
+        target=lambda: led.append(wait_for_the_lead(bench.world, health, stopping))
+    )
+    waiting.start()
+    eventually(lambda: b"standing by" in health.healthy()[2], 10, "it stands by")
+    bench.evidence.note(Failure("kspb_vpn", Code.REFUSED_BY_SITE, "N(AUTH_FAILED)", 1.0))
+    lead.release()
+    waiting.join(10)
+    assert led == [True]
+    assert bench.evidence.take() == ()
+
+
+def test_what_was_noted_before_the_first_takes_the_lead_counts(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.evidence.note(Failure("kspb_vpn", Code.REFUSED_BY_SITE, "N(AUTH_FAILED)", 1.0))
+    assert wait_for_the_lead(bench.world, Health(60), threading.Event())
+    assert len(bench.evidence.take()) == 1

@@ -210,6 +210,56 @@ def test_another_fault_and_another_start_begin_it_anew() -> None:
     assert days.healing.seen_s == 0
 
 
+def unknown() -> ContainerStatus:
+    return ContainerStatus(name="gateway", state="unknown", error="no answer")
+
+
+def test_a_docker_that_could_not_be_asked_once_begins_nothing_anew_and_adds_nothing() -> None:
+    days = Days()
+    for _ in range(8):
+        days.look(container())
+    seen_s = days.healing.seen_s
+    for _ in range(3):
+        assert days.look(unknown()) is None
+        assert days.healing.seen_s == seen_s
+    assert seen_s + days.until_done(container(), 10) == pytest.approx(DEADLINE_S, abs=4)
+
+
+def test_one_answer_begins_the_deadline_anew_also_when_docker_can_not_be_asked() -> None:
+    days = Days()
+    for _ in range(8):
+        days.look(container())
+    days.look(unknown(), ANSWERS)
+    days.look(container())
+    assert days.healing.seen_s == 0
+
+
+def test_another_start_begins_the_deadline_anew_also_behind_a_docker_that_was_silent() -> None:
+    days = Days()
+    for _ in range(8):
+        days.look(container())
+    days.look(unknown())
+    days.look(container(started_at=NOW - 4000))
+    assert days.healing.seen_s == 0
+
+
+def test_time_in_which_docker_could_not_be_asked_is_no_evidence() -> None:
+    days = Days()
+    for _ in range(30):
+        days.look(unknown())
+    days.look(container())
+    assert days.healing.seen_s == 0
+
+
+def test_a_minute_of_answers_is_a_minute_whether_docker_can_be_asked_or_not() -> None:
+    days = Days()
+    days.until_done(container(), 40)
+    days.look(container(), ANSWERS)
+    days.look(unknown(), ANSWERS, after_s=LASTING_S / 2)
+    days.look(container(), ANSWERS, after_s=LASTING_S / 2)
+    assert days.healing.count == 0
+
+
 def test_not_having_looked_is_no_evidence() -> None:
     """The reconciler itself was stopped for ten minutes: only its looks count."""
     days = Days()
@@ -319,6 +369,12 @@ def test_a_charon_that_is_starting_is_not_called_ill() -> None:
     young = container(started_at=NOW + 100)
     days.look(young, after_s=100)
     assert "started a moment ago" in described(days, diagnose(young, SILENT, 20)).problem
+    days.look(unknown())
+    assert days.healing.seen_s < 0
+    answer = describe_healing(
+        *(unknown(), diagnose(unknown(), SILENT, 20), days.healing, None, days.now_s, days.now)
+    )
+    assert "Docker can't be asked" in answer.problem
     for _ in range(6):
         days.look(young)
     assert "does not answer by VICI" in described(days, diagnose(young, SILENT, 20)).problem

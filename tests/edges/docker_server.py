@@ -24,7 +24,7 @@ class DockerServer(socketserver.ThreadingUnixStreamServer):
         posts: what was asked to be done, with the query.
         version: the newest of the API that it speaks.
         inspected: the paths of what was inspected.
-        streams: one queue for each stream of events; None ends the stream.
+        streams: one queue for each stream of events, bytes as they are; None ends the stream.
 
     """
 
@@ -42,7 +42,7 @@ class DockerServer(socketserver.ThreadingUnixStreamServer):
         self.inspected: list[str] = []
         self.pings = 0
         self.filters: list[dict[str, list[str]]] = []
-        self.streams: list[queue.Queue[dict[str, Any] | None]] = []
+        self.streams: list[queue.Queue[object]] = []
         self.connections: list[socket.socket] = []
 
     def emit(self, action: str, **attributes: str) -> None:
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(data)
 
     def _stream(self) -> None:
-        events: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        events: queue.Queue[object] = queue.Queue()
         self.server.filters.append(json.loads(parse_qs(urlsplit(self.path).query)["filters"][0]))
         self.send_response(200)
         self.send_header("Transfer-Encoding", "chunked")
@@ -152,5 +152,5 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with contextlib.suppress(OSError):
             while (event := events.get()) is not None:
-                data = json.dumps(event).encode() + b"\n"
+                data = event if isinstance(event, bytes) else json.dumps(event).encode() + b"\n"
                 self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")

@@ -154,3 +154,21 @@ def test_without_a_docker_api_there_is_nothing_to_listen_to() -> None:
     events.start()
     events.stop()
     assert events.join(0)
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [b"}{ no JSON\n", "a word", ["a", "list"], 3, {"Action": "die", "Actor": None}],
+    ids=repr,
+)
+def test_an_event_that_is_none_begins_a_new_stream_and_ends_no_thread(
+    server: DockerServer, listening: Listening, nonsense: object
+) -> None:
+    server.streams[-1].put(nonsense)
+    server.streams[-1].put(b"")  # the end, with all ceremony
+    server.end_stream()
+    listening.expect("docker disconnected")
+    listening.expect("docker connected")
+    eventually(lambda: len(server.streams) == 2, DEADLINE_S)
+    server.emit("start")
+    listening.expect("container start")

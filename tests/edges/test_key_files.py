@@ -1,5 +1,6 @@
 """Keys in files of their own, like Docker secrets."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,8 @@ def test_what_was_accepted_survives_the_loss_of_the_file(tmp_path: Path) -> None
     [
         ("{}/missing", "can't be read: No such file"),
         ("{}", "can't be read: Is a directory"),
+        ("{}/fifo", "which is no regular file; name a file that holds the key"),
+        ("/dev/zero", "which is no regular file"),
         ("relative", "is not an absolute path; write one like /run/secrets/kspb"),
         (["/x"], "is not an absolute path"),
         ("/x\0y", "can't be read"),
@@ -64,6 +67,7 @@ def test_what_was_accepted_survives_the_loss_of_the_file(tmp_path: Path) -> None
 def test_a_file_that_gives_no_key_is_a_fault_of_its_airport_only(
     tmp_path: Path, path: object, words: str
 ) -> None:
+    os.mkfifo(tmp_path / "fifo")
     (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
     (tmp_path / "large").write_bytes(b"x" * 5000)
     (tmp_path / "empty").write_bytes(b"\n")
@@ -82,6 +86,17 @@ def test_a_key_given_in_both_ways_is_a_fault(tmp_path: Path, field: str) -> None
     content = with_keys(document(kspb=vpn(1, **both)))
     [fault] = decide(content, {}, FACTS).faults
     assert str(fault) == f"airports.kspb.vpn.{field}_file: stands beside {field}; keep one"
+
+
+def test_a_key_that_is_null_is_not_given(tmp_path: Path) -> None:
+    file = tmp_path / "kspb"
+    file.write_text(KEY)
+    for field in ("psk", "next_psk"):
+        given = {"psk": KEY + "x", field: None, f"{field}_file": str(file)}
+        decision = decide(with_keys(document(kspb=vpn(1, **given))), {}, FACTS)
+        assert decision.faults == ()
+        key = getattr(decision.sites["kspb"], field)
+        assert key.get_secret_value() == KEY
 
 
 @pytest.mark.parametrize("content", [None, [], {}, {"airports": 3}, {"airports": {"kspb": 3}}])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.orders import Orders
 from reconciler.edges.state import State
 from reconciler.errors import StateError
 from tests.builders import vpn
@@ -14,6 +15,10 @@ from tests.builders import vpn
 @pytest.fixture
 def state(tmp_path: Path) -> State:
     return State(tmp_path, tmp_path / "swanctl.conf")
+
+
+def _short(content: object) -> str:
+    return repr(content)[:12]
 
 
 def mode(path: Path) -> int:
@@ -104,7 +109,10 @@ def test_what_was_accepted_is_remembered(state: State, tmp_path: Path) -> None:
     assert mode(tmp_path / "accepted.json") == 0o600
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe"], ids=repr)
+DEEP = b"[" * 100_000
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", DEEP], ids=_short)
 def test_a_damaged_memory_is_an_error_and_not_an_empty_one(
     state: State, tmp_path: Path, content: bytes
 ) -> None:
@@ -120,7 +128,7 @@ def test_a_damaged_memory_is_mended_by_the_next_good_file(state: State, tmp_path
     assert state.read_accepted() == {"kspb": vpn(1)}
 
 
-@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff\xfe"], ids=repr)
+@pytest.mark.parametrize("content", [None, b"", b"[]", b"\xff\xfe", DEEP], ids=_short)
 def test_a_memory_that_is_lost_while_we_run_is_known_and_written_again(
     state: State, tmp_path: Path, content: bytes | None
 ) -> None:
@@ -239,3 +247,24 @@ def test_a_key_that_is_whole_is_not_replaced_under_a_running_reconciler(tmp_path
     with pytest.raises(StateError, match="is there and whole"):
         State(tmp_path, tmp_path / "swanctl.conf").make_new_key()
     assert (tmp_path / "mark.key").read_bytes() == key
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", DEEP], ids=_short)
+def test_orders_that_are_damaged_while_we_run_are_remembered_and_not_overwritten(
+    state: State, tmp_path: Path, content: bytes
+) -> None:
+    path = tmp_path / "orders.json"
+    state.change_orders(lambda orders: orders.changed("kspb_vpn", paused_since=1))
+    good = state.read_orders()
+    path.write_bytes(content)
+    for _ in range(2):
+        with pytest.raises(
+            StateError, match=r"orders\.json: can't be read .*; restore it, or delete"
+        ):
+            state.read_orders()
+        assert state.last_orders == good
+    with pytest.raises(StateError, match="restore it, or delete it"):
+        state.change_orders(lambda orders: orders.changed("kspb_vpn", paused_since=0))
+    assert path.read_bytes() == content
+    path.unlink()
+    assert state.read_orders() == state.last_orders == Orders()

@@ -1,6 +1,8 @@
 """vpn-status.json: readers never see half a file, and a failed write leaves the old one."""
 
+import errno
 import json
+import os
 import resource
 import threading
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ from reconciler.core.status import (
     LoopStatus,
     Status,
 )
-from reconciler.edges.status_file import StatusWriter, read_status, write_status
+from reconciler.edges.status_file import StatusWriter, read_earlier, read_status, write_status
 from reconciler.errors import StatusError
 from tests.docker import eventually
 
@@ -208,3 +210,30 @@ def test_a_disk_that_stalls_holds_nobody_up_and_gets_the_newest_status_in_the_en
     eventually(lambda: "status-file" not in thread_names(), 5, "the thread has ended")
     writer.write(status(5))
     assert read_status(path).timestamp == 5
+
+
+def test_what_is_read_at_the_start_is_the_status_of_earlier_or_none(path: Path) -> None:
+    assert read_earlier(path) is None
+    assert read_earlier(path.parent / "missing" / path.name) is None
+    write_status(path, status())
+    assert read_earlier(path) == status()
+    path.write_bytes(b"{")
+    with pytest.raises(StatusError, match="is damaged"):
+        read_earlier(path)
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO, errno.ESTALE])
+def test_a_volume_in_trouble_is_an_error_at_the_start(path: Path, number: int) -> None:
+    def fail(_: Path) -> bytes:
+        raise OSError(number, os.strerror(number))
+
+    with pytest.raises(StatusError, match=os.strerror(number)):
+        read_earlier(path, read=fail)
+
+
+def test_a_volume_that_stalls_does_not_hold_up_the_start(path: Path) -> None:
+    os.mkfifo(path)
+    with pytest.raises(StatusError, match="reading it does not end; is the disk well"):
+        read_earlier(path, patience_s=0.05)
+    os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    eventually(lambda: "status-recall" not in thread_names(), 5, "the thread has ended")

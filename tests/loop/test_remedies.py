@@ -1,6 +1,7 @@
 """Remedies over whole rounds: orders, rotation, renewal, memory."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -9,6 +10,7 @@ from reconciler.core.observed import Algorithms
 from reconciler.core.reasons import Code, Failure
 from reconciler.core.rotation import Answer
 from reconciler.edges.state import State
+from reconciler.round import run_round
 from tests.builders import vpn
 from tests.fake_ike import Killed
 from tests.worlds import Bench
@@ -92,6 +94,27 @@ def test_a_damaged_status_file_is_told_once_and_memory_begins_anew(three_up: Ben
     assert error.startswith("times and back-off of earlier are forgotten")
     assert three_up.connection().status == "up"
     assert three_up.round().status.reconciler.errors == ()
+
+
+def test_a_status_file_that_can_not_be_read_is_told_and_ends_nothing(three_up: Bench) -> None:
+    file = three_up.settings.status_file
+    file.unlink()
+    file.symlink_to(file.name)  # a loop, which root may not read either
+    three_up.restart_reconciler()
+    assert "Too many levels of symbolic links" in three_up.memory.lost
+    [error, *_] = three_up.round().status.reconciler.errors
+    assert error.startswith("times and back-off of earlier are forgotten")
+
+
+def test_a_status_file_that_does_not_answer_is_told_and_ends_nothing(three_up: Bench) -> None:
+    file = three_up.settings.status_file
+    file.unlink()
+    os.mkfifo(file)
+    three_up.restart_reconciler()
+    os.close(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
+    [error] = three_up.round().status.reconciler.errors
+    assert error.startswith("times and back-off of earlier are forgotten")
+    assert "does not end" in error
 
 
 def test_what_was_established_before_rekey_after_is_renewed_once(three_up: Bench) -> None:
@@ -321,3 +344,20 @@ def test_an_attempts_settings_left_behind_at_a_declared_address_are_mended(bench
     bench.restart_reconciler()
     bench.rounds(3)
     assert "over_time" not in bench.ike.connections["kspb_vpn"]
+
+
+def test_orders_that_are_damaged_end_no_pause(three_up: Bench) -> None:
+    order(three_up, paused_since=1)
+    three_up.declare(kspb=vpn(1, lifetime=7200), kczk=vpn(2), s51=vpn(3))
+    world, file = three_up.world, three_up.settings.state_dir / "orders.json"
+    memory, _ = run_round(world, three_up.memory, {"test"})
+    file.write_text("{")
+    for _ in range(3):
+        memory, report = run_round(world, memory, {"orders changed"})
+        [error] = report.status.reconciler.errors
+        assert "restore it, or delete it" in error
+        assert report.status.connections["kspb_vpn"].paused
+    assert kinds(three_up) == []
+    file.unlink()
+    run_round(world, memory, {"orders changed"})
+    assert "load_connection" in kinds(three_up)
