@@ -79,7 +79,7 @@ def _run_round(
         world, memory, deep=not set(reasons) <= SHALLOW_REASONS, allow_removals=allow_removals
     )
     unwritten = _remember(world, memory, seen)
-    errors = [*filter(None, [memory.lost]), *seen.errors, *unwritten]
+    errors = [*filter(None, [memory.lost, world.why_deaf()]), *seen.errors, *unwritten]
     memory = replace(
         memory,
         decided=seen.decided,

@@ -43,7 +43,12 @@ def serve(settings: Settings) -> int:
         FileWatch(settings.config_path, "airports.json changed", wakes.wake),
         FileWatch(orders_file(settings.state_dir), "orders changed", wakes.wake),
     ]
-    events = EventListener(str(settings.vici_socket), wakes.wake, evidence.note)
+
+    def note_deaf(why: str) -> None:
+        evidence.deaf = why
+        metrics.log_listening.set(not why)
+
+    events = EventListener(str(settings.vici_socket), wakes.wake, evidence.note, note_deaf)
     docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)

@@ -33,9 +33,11 @@ class Evidence:
     """Failures that charon told of; filled by the event thread, emptied by the rounds.
 
     Bounded, and strangers have a place of their own: a flood of them pushes out nothing else.
+    `deaf`: why charon's log is not listened to, if so.
     """
 
     def __init__(self) -> None:
+        self.deaf = ""
         self._lock = threading.Lock()
         self._of_connections: deque[Failure] = deque(maxlen=1000)
         self._of_strangers: deque[Failure] = deque(maxlen=200)
@@ -69,6 +71,7 @@ class World:
     mend_container: Callable[[ContainerAction], None] = lambda _: None
     mount_faults: Callable[[], tuple[Fault, ...]] = tuple
     take_failures: Callable[[], tuple[Failure, ...]] = tuple
+    why_deaf: Callable[[], str] = str
     stopping: Callable[[], bool] = lambda: False
     jitter: Callable[[], float] = random.random
     clock: Clock = field(default_factory=Clock)

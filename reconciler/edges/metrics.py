@@ -117,6 +117,12 @@ class Metrics:
         self.leading = Gauge(
             "vpn_leading", "1: keeps this hub; 0: stands by for another.", registry=self.registry
         )
+        self.log_listening = Gauge(
+            "vpn_log_listening",
+            "0: charon says too much; its log is not listened to for a minute.",
+            registry=self.registry,
+        )
+        self.log_listening.set(1)
         info = Gauge("vpn_build_info", "Version.", ["version"], registry=self.registry)
         info.labels(__version__).set(1)
         self._start_at_zero()

@@ -55,7 +55,8 @@ class SaMemory:
 
     def __init__(self) -> None:
         self._sas: OrderedDict[str, _Sa] = OrderedDict()
-        self._pending: dict[str, _Sa] = {}
+        # In order of time, so that what is not due need not be walked at every event.
+        self._pending: OrderedDict[str, _Sa] = OrderedDict()
         self._up: dict[str, set[str]] = {}
 
     def __len__(self) -> int:
@@ -85,14 +86,16 @@ class SaMemory:
                 pass  # of CHILD_SAs nothing is remembered
 
     def due(self, now_s: float) -> Iterator[Failure]:
-        """Yield the failures of which all has been said."""
-        for unique_id, sa in list(self._pending.items()):
-            if now_s - sa.since_s >= SETTLE_S:
-                del self._pending[unique_id]
-                verdict, sa.verdict = self._final(unique_id, sa), None
-                if verdict is not None:
-                    sa.told_s = sa.since_s
-                    yield _failure(unique_id, sa, verdict)
+        """Yield the failures of which all has been said, in order of time."""
+        while self._pending:
+            unique_id, sa = next(iter(self._pending.items()))
+            if now_s - sa.since_s < SETTLE_S:
+                return
+            del self._pending[unique_id]
+            verdict, sa.verdict = self._final(unique_id, sa), None
+            if verdict is not None:
+                sa.told_s = sa.since_s
+                yield _failure(unique_id, sa, verdict)
 
     def _log(self, message: Mapping[str, Any], now_s: float) -> None:
         words, unique_id = codec.text(message, "msg"), codec.text(message, "ikesa-uniqueid")
@@ -165,6 +168,7 @@ class SaMemory:
         if sa.verdict is None:
             sa.since_s = now_s
             self._pending[unique_id] = sa
+            self._pending.move_to_end(unique_id)
         if sa.verdict is None or verdict.rank > sa.verdict.rank:
             sa.verdict = verdict
 

@@ -1,6 +1,7 @@
 """charon's events, on a connection of their own. They wake the loop, and tell of failures."""
 
 import contextlib
+import logging
 import socket
 import threading
 import time
@@ -10,12 +11,16 @@ from typing import Any
 from vici import Session
 from vici.exception import EventUnknownException
 
+from reconciler.core.flood import Flood, Limits
 from reconciler.core.reasons import HUB_REFUSED, Failure
 from reconciler.edges import vici_codec as codec
 from reconciler.edges.vici_attempts import SETTLE_S, SaMemory, section_of
 from reconciler.edges.vici_codec import BROKEN
 
-TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", "log")
+log = logging.getLogger(__name__)
+LOG = "log"
+# The log comes last: while it pours, answers to further registrations would wait behind it.
+TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", LOG)
 # From release 6.0.3; an older charon refuses the whole registration.
 ALERT = "alert"
 _RECONNECT_S = 1.0
@@ -28,7 +33,8 @@ _QUIET_S = 10.0
 class EventListener:
     """Listens until stopped, and reconnects for ever.
 
-    `wake` gets a reason; `note_failure` gets each failure.
+    `wake` gets a reason; `note_failure` gets each failure; `note_deaf` gets why charon's log is not
+    listened to, and nothing once it is again.
     """
 
     def __init__(
@@ -36,13 +42,18 @@ class EventListener:
         path: str,
         wake: Callable[[str], None],
         note_failure: Callable[[Failure], None],
+        note_deaf: Callable[[str], None] = lambda _: None,
+        limits: Limits | None = None,
     ) -> None:
         self._thread = threading.Thread(target=self._run, name="vici-events", daemon=True)
         self._path = path
         self._wake = wake
         self._note_failure = note_failure
+        self._note_deaf = note_deaf
+        self._limits = limits or Limits()
+        self._deaf_until_s: float | None = None
         self._stopping = threading.Event()
-        self._types: tuple[str, ...] = (*TYPES, ALERT)
+        self._types: tuple[str, ...] = (ALERT, *TYPES)
         self._memory = SaMemory()
         self._woken_s: dict[tuple[str, str], float] = {}
 
@@ -53,7 +64,8 @@ class EventListener:
     def _run(self) -> None:
         while not self._stopping.is_set():
             try:
-                self._listen()
+                if self._listen():
+                    continue
             except EventUnknownException:
                 if self._types != TYPES:
                     self._types = TYPES
@@ -61,17 +73,29 @@ class EventListener:
             except BROKEN:
                 pass
             self._stopping.wait(_RECONNECT_S)
-            self._types = (*TYPES, ALERT)
+            self._types = (ALERT, *TYPES)
 
     def stop(self) -> None:
         """End within a second or so."""
         self._stopping.set()
 
-    def _listen(self) -> None:
+    def _listen(self) -> bool:
+        """Listen as long as it goes well; True: go on at once, with or without the log."""
+        deaf = self._deaf_until_s is not None
+        types = [kind for kind in self._types if not deaf or kind != LOG]
         with socket.socket(socket.AF_UNIX) as connection:
             connection.connect(self._path)
-            with contextlib.closing(Session(connection).listen(self._types, SETTLE_S)) as events:
+            events = Session(connection).listen(types, SETTLE_S)
+            try:
                 self._listen_to(events)
+            finally:
+                # Or all that still waits would be read, to find charon's answer to our farewell.
+                with contextlib.suppress(*BROKEN):
+                    connection.shutdown(socket.SHUT_RDWR)
+                with contextlib.suppress(*BROKEN):
+                    events.close()
+        # Who is flooded even without the log takes a breath.
+        return deaf != (self._deaf_until_s is not None)
 
     def _listen_to(self, events: Iterator[tuple[bytes | None, Mapping[str, Any] | None]]) -> None:
         first = next(events)
@@ -79,15 +103,38 @@ class EventListener:
         self._wake("charon connected")
         # Unique ids begin anew when charon does.
         self._memory = SaMemory()
+        flood = Flood(self._limits, time.monotonic())
         try:
             self._take(*first)
             for event in events:
-                if self._stopping.is_set():
+                if self._stopping.is_set() or self._hears_again():
                     return
                 self._take(*event)
+                if flood.swells(time.monotonic()):
+                    self._turn_deaf()
+                    return
         finally:
             self._tell(float("inf"))
             self._wake("charon disconnected")
+
+    def _turn_deaf(self) -> None:
+        limits = self._limits
+        if self._deaf_until_s is None:
+            why = (
+                f"charon's log is not listened to for {limits.quiet_s:g} s: "
+                f"more than {limits.most_a_second} lines a second"
+            )
+            log.warning("flooded", extra={"fields": {"cause": why}})
+            self._note_deaf(why)
+        self._deaf_until_s = time.monotonic() + limits.quiet_s
+
+    def _hears_again(self) -> bool:
+        if self._deaf_until_s is None or time.monotonic() < self._deaf_until_s:
+            return False
+        log.info("charon's log is listened to again")
+        self._deaf_until_s = None
+        self._note_deaf("")
+        return True
 
     def _take(self, kind: bytes | None, message: Mapping[str, Any] | None) -> None:
         now_s = time.monotonic()

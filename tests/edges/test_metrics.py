@@ -122,6 +122,7 @@ def test_before_the_first_round_series_stand_at_zero_and_nothing_is_said_of_tunn
             assert value(metrics, "vpn_actions_total", action=action, result=result) == 0
     assert value(metrics, "vpn_status_write_errors_total") == 0
     assert value(metrics, "vpn_last_complete_round_timestamp_seconds") == 0
+    assert value(metrics, "vpn_log_listening") == 1
     assert value(metrics, "vpn_daemon_reachable") is None
     assert not any(name.startswith("vpn_connection") for name in families(metrics))
 

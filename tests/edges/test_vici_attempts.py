@@ -218,6 +218,28 @@ def test_a_flood_of_strangers_takes_a_bounded_place() -> None:
     assert len(memory) == MOST_SAS
 
 
+def test_failures_are_told_in_order_of_time_and_not_before_they_are_due() -> None:
+    memory = SaMemory()
+    at_s = {"3": 0.0, "1": 0.1, "2": 0.2}
+    for unique_id, now_s in at_s.items():
+        memory.take("log", log("no matching peer config found", unique_id), now_s)
+    # More is said of the first one; that does not put it off.
+    memory.take("log", log("no matching peer config found", "3"), 0.25)
+    assert [failure.ike_unique_id for failure in memory.due(0.15 + SETTLE_S)] == ["3", "1"]
+    assert [failure.ike_unique_id for failure in memory.due(0.2 + SETTLE_S)] == ["2"]
+
+
+def test_a_failure_of_an_sa_that_was_forgotten_meanwhile_keeps_the_order() -> None:
+    memory = SaMemory()
+    memory.take("log", log("no matching peer config found", "1"), 0.0)
+    memory.take("log", log("no matching peer config found", "2"), 0.1)
+    for number in range(MOST_SAS):
+        memory.take("log", log("received packet: from 10.1.2.3[500]", f"x{number}"), 0.1)
+    memory.take("log", log("no matching peer config found", "1"), 0.2)
+    assert [failure.ike_unique_id for failure in memory.due(0.1 + SETTLE_S)] == ["2"]
+    assert [failure.ike_unique_id for failure in memory.due(0.2 + SETTLE_S)] == ["1"]
+
+
 def test_what_is_said_of_a_site_that_is_well_is_not_kept() -> None:
     memory = SaMemory()
     for number in range(100):

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.flood import Limits
 from reconciler.core.reasons import Code, Failure
-from reconciler.edges.vici_events import ALERT, TYPES, EventListener
+from reconciler.edges.vici_events import ALERT, LOG, TYPES, EventListener
+from tests.docker import eventually
 from tests.edges.vici_samples import IKE
 from tests.edges.vici_server import ViciServer, vici_server
 
@@ -29,10 +31,13 @@ def server(path: Path) -> Iterator[ViciServer]:
 class Listening:
     """A listener that is started, and what it told."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, limits: Limits | None = None) -> None:
         self.woken: Told = queue.Queue()
+        self.deaf: Told = queue.Queue()
         self.failures: queue.Queue[Failure] = queue.Queue()
-        self.listener = EventListener(str(path), self.woken.put, self.failures.put)
+        self.listener = EventListener(
+            str(path), self.woken.put, self.failures.put, self.deaf.put, limits
+        )
         self.listener.start()
 
     def expect(self, reason: str) -> None:
@@ -50,7 +55,7 @@ class Listening:
 @pytest.fixture
 def listening(path: Path, server: ViciServer) -> Iterator[Listening]:
     listening = Listening(path)
-    for _ in (*TYPES, ALERT):
+    for _ in (ALERT, *TYPES):
         assert server.registered.acquire(timeout=DEADLINE_S)
     yield listening
     listening.listener.stop()
@@ -183,7 +188,7 @@ def test_a_charon_that_comes_back_is_listened_to_again(
     server.close()
     path.unlink()
     with vici_server(path) as restarted:
-        for _ in (*TYPES, ALERT):
+        for _ in (ALERT, *TYPES):
             assert restarted.registered.acquire(timeout=DEADLINE_S)
         restarted.emit("ike-updown", {"up": "yes", "kspb_vpn": IKE})
         listening.expect("charon connected")
@@ -194,4 +199,64 @@ def test_a_charon_that_starts_later_is_found(path: Path) -> None:
     listening = Listening(path)
     with vici_server(path):
         listening.expect("charon connected")
+    listening.listener.stop()
+
+
+ALL = {ALERT, *TYPES}
+
+
+def flood(server: ViciServer, kind: str = LOG, times: int = 400) -> None:
+    for number in range(times):
+        words = "no IKE config found for 10.1.2.3...10.9.9.9, sending NO_PROPOSAL_CHOSEN"
+        server.emit(kind, failure_log(words, str(number), "(unnamed)"))
+
+
+@pytest.fixture
+def wary(path: Path, server: ViciServer) -> Iterator[Listening]:
+    """Listen to 300 events at most; the window is long, so that no slow machine matters."""
+    listening = Listening(path, Limits(most_a_second=10, window_s=30.0, quiet_s=60.0))
+    listening.expect("charon connected")
+    yield listening
+    listening.listener.stop()
+
+
+def test_a_flood_of_the_log_ends_the_connection_and_the_next_one_is_without_log(
+    server: ViciServer, wary: Listening
+) -> None:
+    flood(server)
+    assert wary.until("charon connected").count("charon disconnected") == 1
+    assert server.subscribed == [ALL, ALL - {LOG}]
+    eventually(lambda: server.connections[0].fileno() == -1, DEADLINE_S, "closed by us")
+    assert "more than 10 lines a second" in wary.deaf.get(timeout=DEADLINE_S)
+
+
+def test_without_the_log_sas_still_wake(server: ViciServer, wary: Listening) -> None:
+    flood(server)
+    wary.expect("charon connected")
+    server.emit("child-updown", {"up": "yes", "kspb_vpn": IKE})
+    wary.expect("child-updown")
+
+
+def test_a_flood_even_without_the_log_ends_the_connection_again_and_is_said_once(
+    server: ViciServer, wary: Listening
+) -> None:
+    flood(server)
+    wary.expect("charon connected")
+    flood(server, "ike-update")
+    wary.expect("charon connected")
+    assert server.subscribed == [ALL, ALL - {LOG}, ALL - {LOG}]
+    assert wary.deaf.qsize() == 1
+
+
+def test_after_the_quiet_time_the_log_is_listened_to_again(path: Path, server: ViciServer) -> None:
+    listening = Listening(path, Limits(most_a_second=10, window_s=30.0, quiet_s=0.5))
+    listening.expect("charon connected")
+    flood(server)
+    assert listening.deaf.get(timeout=DEADLINE_S)
+    assert listening.deaf.get(timeout=DEADLINE_S) == ""
+    eventually(lambda: server.subscribed[-1] == ALL, DEADLINE_S)
+    server.emit("log", failure_log(MISMATCH, "1"))
+    codes = {listening.failures.get(timeout=DEADLINE_S).code}
+    while Code.WRONG_PSK not in codes:
+        codes.add(listening.failures.get(timeout=DEADLINE_S).code)
     listening.listener.stop()

@@ -21,6 +21,7 @@ class ViciServer:
         answers: reply by command.
         streams: events by command, sent before the reply.
         unknown_events: types that this release does not have.
+        subscribed: types that each connection has registered, in order of the connections.
         misbehave: done instead of answering the next request; gets the connection.
 
     """
@@ -32,6 +33,7 @@ class ViciServer:
         self.requests: list[tuple[str, dict[str, Any]]] = []
         self.misbehave: Callable[[socket.socket], None] | None = None
         self.connections: list[socket.socket] = []
+        self.subscribed: list[set[str]] = []
         self.registered = threading.Semaphore(0)
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -52,8 +54,10 @@ class ViciServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def emit(self, kind: str, message: Mapping[str, Any]) -> None:
-        """Send an event to everybody."""
-        for connection in self.connections:
+        """Send an event to everybody who wants it."""
+        for connection, wanted in zip(list(self.connections), self.subscribed, strict=False):
+            if kind not in wanted:
+                continue
             with suppress(OSError):
                 Transport(connection).send(_event(kind, message))
 
@@ -67,22 +71,25 @@ class ViciServer:
                 connection, _ = self._listener.accept()
             except OSError:
                 return
+            wanted: set[str] = set()
             self.connections.append(connection)
-            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+            self.subscribed.append(wanted)
+            threading.Thread(target=self._serve, args=(connection, wanted), daemon=True).start()
 
-    def _serve(self, connection: socket.socket) -> None:
+    def _serve(self, connection: socket.socket, wanted: set[str]) -> None:
         transport: Any = Transport(connection)
         with suppress(OSError), connection:
             while True:
-                self._answer(transport, transport.receive())
+                self._answer(transport, transport.receive(), wanted)
 
-    def _answer(self, transport: Any, packet: bytes) -> None:
+    def _answer(self, transport: Any, packet: bytes, wanted: set[str]) -> None:
         kind, length = struct.unpack("!BB", packet[:2])
         name, payload = packet[2 : 2 + length].decode(), packet[2 + length :]
         if name in self.unknown_events:
             transport.send(struct.pack("!B", Packet.EVENT_UNKNOWN))
             return
         if kind in (Packet.EVENT_REGISTER, Packet.EVENT_UNREGISTER):
+            (wanted.add if kind == Packet.EVENT_REGISTER else wanted.discard)(name)
             transport.send(struct.pack("!B", Packet.EVENT_CONFIRM))
             self.registered.release()
             return

@@ -157,3 +157,11 @@ def test_a_flood_of_strangers_pushes_out_no_failure_of_a_connection() -> None:
     assert taken[0].connection == "kspb_vpn"
     assert len(taken) < 1000
     assert evidence.take() == ()
+
+
+def test_the_status_says_why_failures_are_not_heard_of(bench: Bench) -> None:
+    bench.declare(kspb=vpn())
+    bench.evidence.deaf = "charon's log is not listened to for 60 s"
+    assert bench.round().status.reconciler.errors == (bench.evidence.deaf,)
+    bench.evidence.deaf = ""
+    assert bench.round().status.reconciler.errors == ()
