@@ -1,4 +1,4 @@
-"""`python -m faults`: play the faults, write docs/faults.md and bench/results/faults.json."""
+"""`python -m faults`: play the faults, write docs/faults.md and faults/figures.json."""
 
 import argparse
 import os

@@ -11,7 +11,7 @@ from typing import Any
 from faults.fault import Fault, Run, ping_every_s
 from tests.e2e.stack import ROOT, SITES
 
-FIGURES = ROOT / "bench" / "results" / "faults.json"
+FIGURES = ROOT / "faults" / "figures.json"
 PAGE = ROOT / "docs" / "faults.md"
 _INTRODUCTION = Path(__file__).parent / "introduction.md"
 
