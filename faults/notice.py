@@ -21,7 +21,10 @@ _VOLATILE = {
 }
 # If several changed in one round, the first of these is named.
 _FIRST = ("container.", "daemon.", "configuration.", "reconciler.errors", "connections.")
-_DULL_MESSAGES = {"round", "started", "no earlier status", "configuration in force"}
+_DULL_MESSAGES = {
+    *{"round", "started", "stopped; tunnels stay up", "no earlier status"},
+    "configuration in force",
+}
 
 
 @dataclass(frozen=True, slots=True)
