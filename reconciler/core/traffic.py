@@ -11,7 +11,8 @@ from typing import Literal
 
 from reconciler.core.observed import IkeSa, Observed
 
-SILENT_AFTER_S = 45.0
+# Two looks of the timer (21 s) and not three.
+SILENT_AFTER_S = 40.0
 SILENT_PACKETS = 5
 # What was sent a moment before a look may be answered a moment after it.
 SILENT_LOOKS = 3
