@@ -140,7 +140,7 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     decided = _decide(world, memory, observed, errors, allow_removals=allow_removals)
     orders = _orders(world, errors)
     attempts = _attempts(world, memory, decided.desired, orders)
-    sure = decided.keyed and (_is_known(decided) or _all_declared(decided, observed))
+    sure = decided.keyed and (_is_known(decided, observed) or _all_declared(decided, observed))
     if isinstance(observed, Unobserved) or not decided.keyed:
         return Look(
             *(decided, observed, (), sure, not deep, tuple(errors)),
@@ -217,9 +217,11 @@ def _renewal(connection: Connection, orders: Orders) -> Renewal | None:
     return Renewal(connection.rekey_after) if connection.rekey_after else None
 
 
-def _is_known(decided: Decided) -> bool:
+def _is_known(decided: Decided, observed: Observed | Unobserved) -> bool:
+    """Without a look and a memory, not even a faultless file tells what it would remove."""
     decision = decided.decision
-    return bool(decided.accepted) or (decision.readable and not decision.invalid)
+    faultless = decision.readable and not decision.invalid
+    return bool(decided.accepted) or (faultless and isinstance(observed, Observed))
 
 
 def _marked(observed: Observed | Unobserved) -> set[str]:

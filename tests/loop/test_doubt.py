@@ -150,6 +150,12 @@ def test_a_mass_removal_without_memory_stays_held_in_every_round(bench: Bench) -
     bench.requests()
     bench.declare(k1=vpn(1))
     bench.rounds(3)
+    bench.ike.reachable = False
+    bench.declare(k1=vpn(1), k7=vpn(7))
+    bench.round()
+    bench.ike.reachable = True
+    bench.declare(k1=vpn(1))
+    bench.rounds(3)
     assert bench.requests() == []
     assert "k6_vpn {" in bench.settings.swanctl_file.read_text()
     bench.round(allow_removals=True)

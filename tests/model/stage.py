@@ -45,8 +45,8 @@ class Stage(Bench):
         disturbed: airports that something was done to since all was well; the IKE_SAs of all
             others must not change.
         asked_s: when each CHILD_SA was asked for last, by name and child.
-        amnesia: the last good declarations were lost while no reconciler ran, so nobody knows who
-            came first.
+        amnesia: the last good declarations were lost before a reconciler had read them, so nobody
+            knows who came first.
         undisturbed_sas: unique ids of IKE_SAs by airport, as they were when all was well.
 
     """
@@ -61,6 +61,7 @@ class Stage(Bench):
     undisturbed_sas: dict[str, set[str]] = field(default_factory=dict)
     asked_s: dict[tuple[str, ...], list[float]] = field(default_factory=dict)
     amnesia: bool = False
+    has_read: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -117,7 +118,7 @@ class Stage(Bench):
         """Begin with nothing but what is on disk."""
         self.restart_reconciler()
         self.asked_s.clear()
-        self.amnesia = self.amnesia or not self._remembers()
+        self.has_read = False
         self.state = TroubledState(self.settings.state_dir, self.settings.swanctl_file)
         self.state.trouble = self.trouble
 
@@ -154,6 +155,8 @@ class Stage(Bench):
             for name, sa in promises.newest_by_name(self.ike).items()
             if not orders.of(name).rekey_after  # what is renewed is new, and may cost a cut
         }
+        self.amnesia |= not self.has_read and not self._remembers()
+        self.has_read = True
         if self.amnesia:
             self.disturb(*self.fleet.clashing())
         for name in self.ike.refused:
