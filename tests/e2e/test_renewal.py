@@ -217,7 +217,7 @@ def test_a_paused_connection_is_left_alone_until_it_is_resumed(stack: Stack) -> 
     def names() -> set[str]:
         return {child.name for sa in stack.sas(KSPB) for child in sa.carrying_children}
 
-    before = names()
+    before = eventually(names, 20, "its site has dialled in after the test before")
     ask("pause", "kspb", "--for", "10m")
     try:
         rounds: Callable[[], int] = lambda: stack.status().reconciler.round  # noqa: E731
