@@ -197,7 +197,7 @@ def test_a_disk_that_stalls_holds_nobody_up_and_gets_the_newest_status_in_the_en
     path: Path,
 ) -> None:
     disk = StallingDisk()
-    writer = StatusWriter(path, patience_s=0.05, write=disk.write)
+    writer = StatusWriter(path, write=disk.write)
     writer.write(status(1))
     disk.goes_on.clear()
     for number in (2, 3, 4):
