@@ -139,7 +139,7 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     errors: list[str] = []
     decided = _decide(world, memory, observed, errors, allow_removals=allow_removals)
     orders = _orders(world, errors)
-    attempts = _attempts(world, memory, decided.desired, orders)
+    attempts = _attempts(world, memory, decided.desired, orders, keyed=decided.keyed)
     sure = decided.keyed and (_is_known(decided, observed) or _all_declared(decided, observed))
     if isinstance(observed, Unobserved) or not decided.keyed:
         return Look(
@@ -147,7 +147,7 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
             *(attempts, orders, memory.flows),
         )
     now, now_s = world.clock.now(), world.clock.monotonic_s()
-    passed = flows(memory.flows, observed, now_s)
+    passed = flows(memory.flows, observed, now_s, decided.desired)
     silent = {name for name, flow in passed.items() if is_silent(flow, now_s)}
     circumstances = _circumstances(decided.desired, attempts, orders, silent, now)
     planned = diff(decided.desired, observed, circumstances, orders.paused(now))
@@ -177,8 +177,15 @@ def _orders(world: World, errors: list[str]) -> Orders:
 
 
 def _attempts(
-    world: World, memory: Memory, desired: Mapping[str, Connection], orders: Orders
+    world: World,
+    memory: Memory,
+    desired: Mapping[str, Connection],
+    orders: Orders,
+    *,
+    keyed: bool,
 ) -> dict[Key, Attempts]:
+    if not keyed:
+        return dict(memory.attempts)  # what was declared can't be told apart
     # A wish from the future is one from before the clock was set back; it would stop all counting.
     now = world.clock.now()
     wishes = {name: order.retried_at for name, order in orders.connections.items()}

@@ -48,7 +48,7 @@ def recall(status_file: Path, clock: Clock) -> Memory:
         ),
         looked_s=clock.monotonic_s() - age_s,
         last_valid=status.configuration.last_valid,
-        attempts=_attempts(status, clock, age_s),
+        attempts=_attempts(status, clock),
         answers={
             name: Answer(connection.answered_mark, clock.monotonic_s())
             for name, connection in status.connections.items()
@@ -62,7 +62,7 @@ def _history(before: ConnectionStatus) -> History:
     return History(before.last_failure, before.failures, before.last_error)
 
 
-def _attempts(status: Status, clock: Clock, age_s: int) -> dict[Key, Attempts]:
+def _attempts(status: Status, clock: Clock) -> dict[Key, Attempts]:
     """Bring attempts back to our clock; no wait gets longer by a clock that was set."""
     now_s = clock.monotonic_s()
     return {
@@ -70,7 +70,7 @@ def _attempts(status: Status, clock: Clock, age_s: int) -> dict[Key, Attempts]:
             made_for=made.made_for,
             count=made.count,
             next_s=now_s + min(max(0, made.next_attempt - clock.now()), LONGEST_S),
-            wanted_s=now_s - age_s,
+            wanted_s=now_s,  # while nobody looked, nothing was reached
             made_at=made.last_attempt,
         )
         for name, connection in status.connections.items()

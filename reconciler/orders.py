@@ -23,7 +23,7 @@ from reconciler.text import duration
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LOOK_S = 0.5
 # charon's ages are whole seconds of another clock.
-_AGE_ERROR_S = 2
+_AGE_ERROR_S = 1
 
 
 def parse_duration_s(text: str) -> int:

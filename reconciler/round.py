@@ -123,11 +123,12 @@ def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
         return []
     try:
         world.state.write_swanctl(swanctl_text(decided.desired.values()))
-        if seen.orders.connections.keys() - decided.desired.keys():
-            world.state.change_orders(lambda orders: orders.restrict(decided.desired))
         asked = decided.hub.algorithms is not None
         if asked and decided.decision.readable:
             world.state.write_accepted(decided.decision.accepted)
+        # Last, so that orders that can't be read keep nothing else from being remembered.
+        if seen.orders.connections.keys() - decided.desired.keys():
+            world.state.change_orders(lambda orders: orders.restrict(decided.desired))
     except StateError as error:
         log.exception("state not written")
         return [str(error)]
@@ -161,6 +162,9 @@ def _after(
 ) -> Memory:
     """Carry attempts on; whatever is no longer declared or needed is forgotten."""
     clock = world.clock
+    unreached = {(name, SILENT) for name in seen.desired if not was_answered(seen.flows.get(name))}
+    if isinstance(seen.observed, Unobserved) or not seen.decided.keyed:
+        unreached = set(seen.attempts)  # nothing is planned, but nothing was seen reached either
     attempts = after_round(
         seen.attempts,
         seen.planned,
@@ -169,7 +173,7 @@ def _after(
         clock.monotonic_s(),
         clock.now(),
         world.jitter,
-        {(name, SILENT) for name in seen.desired if not was_answered(seen.flows.get(name))},
+        unreached,
     )
     previous = memory.previous
     if _restarted(world, memory, observed):

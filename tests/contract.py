@@ -2,6 +2,7 @@
 
 import pytest
 
+from reconciler.core.actions import StartChild
 from reconciler.core.diff import diff
 from reconciler.core.render import Connection
 from reconciler.errors import IkeRefused
@@ -73,6 +74,12 @@ class IkeContract:
         self.load(ike, self.kspb)
         with pytest.raises(IkeRefused, match="establishing CHILD_SA"):
             ike.start_child(self.kspb.name, self.kspb.child_name)
+
+    @pytest.mark.parametrize("address", ["198.51.100.7", "2001:db8:0:0::7"])
+    def test_a_declared_address_is_seen_as_it_was_declared(self, ike: Ike, address: str) -> None:
+        fixed = connection(remote_address=address)
+        self.load(ike, fixed)
+        assert [type(action) for action in self.plan(ike, fixed)] == [StartChild]
 
     def test_an_address_that_one_attempt_left_behind_is_seen_and_mended(self, ike: Ike) -> None:
         self.load(ike, self.kspb)

@@ -22,7 +22,7 @@ class Attempts:
     Attributes:
         made_for: what was declared; attempts under another declaration don't count.
         next_s: not before this time.
-        wanted_s: when the goal was last not reached.
+        wanted_s: when the goal was last not reached, or nobody could tell.
         made_at: the last attempt, unix seconds.
 
     """

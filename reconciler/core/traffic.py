@@ -5,7 +5,7 @@ drops or loses the packets themselves. That is called silent when we have sent f
 nothing came back, where something did before. A camera that is switched off looks the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -47,14 +47,17 @@ class Flow:
     ever_answered: bool = False
 
 
-def flows(before: Mapping[str, Flow], observed: Observed, now_s: float) -> dict[str, Flow]:
-    """Bring the flows up to date, by connection; what carries nothing now is remembered."""
+def flows(
+    before: Mapping[str, Flow], observed: Observed, now_s: float, desired: Collection[str]
+) -> dict[str, Flow]:
+    """Bring the flows of what is declared up to date; what carries nothing now is remembered."""
     by_name: dict[str, list[IkeSa]] = {}
     for sa in observed.sas:
-        if sa.carrying_children:
+        if sa.name in desired and sa.carrying_children:
             by_name.setdefault(sa.name, []).append(sa)
     made = {name: _flow(before.get(name), sas, now_s) for name, sas in by_name.items()}
-    return {**{name: _ended(flow) for name, flow in before.items()}, **made}
+    ended = {name: _ended(flow) for name, flow in before.items() if name in desired}
+    return {**ended, **made}
 
 
 def _ended(flow: Flow) -> Flow:

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -128,6 +129,19 @@ def test_a_rekey_is_told_done_only_when_both_sas_are_seen_to_be_new(declared: In
     answer = declared.run("rekey", "kspb")
     assert answer.code == 0
     assert answer.out.startswith("kspb_vpn: renewed, seen ")
+
+
+@pytest.mark.parametrize(("earlier_s", "code"), [(1, 0), (2, 1)])
+def test_an_sa_from_shortly_before_a_rekey_is_told_renewed_only_where_it_is_left_alone(
+    declared: Installation, monkeypatch: pytest.MonkeyPatch, earlier_s: int, code: int
+) -> None:
+    """The reconciler renews what is two seconds older, as ages are whole seconds."""
+    declared.run("apply")
+    now = int(time.time())
+    up(declared, ike_established_at=now - earlier_s, child_installed_at=now)
+    at_once = SimpleNamespace(time=lambda: now, monotonic=time.monotonic, sleep=time.sleep)
+    monkeypatch.setattr("reconciler.orders.time", at_once)
+    assert declared.run("rekey", "kspb", "--wait", "1").code == code
 
 
 def test_without_a_reconciler_a_rekey_says_why_nothing_is_seen(declared: Installation) -> None:

@@ -20,7 +20,7 @@ def seen(received: int, sent: int, spi: str = "c1", state: str = "INSTALLED") ->
 def after(*looks: tuple[float, Observed]) -> Flow:
     found: dict[str, Flow] = {}
     for now_s, observed in looks:
-        found = flows(found, observed, now_s)
+        found = flows(found, observed, now_s, {NAME})
     return found[NAME]
 
 

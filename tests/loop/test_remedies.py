@@ -86,6 +86,55 @@ def test_back_off_survives_a_restart_of_the_reconciler(bench: Bench) -> None:
     assert bench.connection().next_attempt == before.next_attempt
 
 
+@pytest.mark.parametrize("blind", ["charon silent", "reconciler stopped", "no key for the marks"])
+def test_time_in_which_nobody_could_look_is_no_success_that_ends_a_back_off(
+    bench: Bench, blind: str
+) -> None:
+    bench.declare(kspb=vpn(remote_address="198.51.100.7"))
+    bench.ike.refuses_redial = {"kspb_vpn"}
+    for _ in range(60):
+        bench.round()
+        bench.age(5)
+    [before] = bench.connection().attempts
+    mark_key = bench.settings.state_dir / "mark.key"
+    kept = mark_key.read_bytes()
+    if blind == "no key for the marks":
+        mark_key.write_bytes(b"damaged")
+    bench.ike.reachable = blind != "charon silent"
+    for _ in range(20):
+        if blind != "reconciler stopped":
+            bench.round()
+        bench.age(30)
+    bench.ike.reachable = True
+    mark_key.write_bytes(kept)
+    if blind == "reconciler stopped":
+        bench.restart_reconciler()
+    bench.round()
+    [after] = bench.connection().attempts
+    assert after.count == before.count + 1
+
+
+def test_orders_that_can_not_be_read_keep_nothing_else_from_being_remembered(
+    three_up: Bench,
+) -> None:
+    order(three_up, "kczk_vpn", paused_since=three_up.clock.now(), paused_until=0)
+    world = three_up.world
+    memory, _ = run_round(world, three_up.memory, {"test"})
+    (three_up.settings.state_dir / "orders.json").write_text("{")
+    three_up.declare(kspb=vpn(1), s51=vpn(3))
+    run_round(world, memory, {"test"})
+    accepted = json.loads((three_up.settings.state_dir / "accepted.json").read_bytes())
+    assert "kczk" not in json.dumps(accepted)
+
+
+def test_what_passed_through_a_tunnel_is_forgotten_with_its_declaration(three_up: Bench) -> None:
+    three_up.round()
+    assert "kczk_vpn" in three_up.memory.flows
+    three_up.declare(kspb=vpn(1), s51=vpn(3))
+    three_up.rounds(2)
+    assert set(three_up.memory.flows) == {"kspb_vpn", "s51_vpn"}
+
+
 def test_a_damaged_status_file_is_told_once_and_memory_begins_anew(three_up: Bench) -> None:
     three_up.settings.status_file.write_text("{")
     three_up.restart_reconciler()
