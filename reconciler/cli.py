@@ -5,8 +5,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -259,32 +259,140 @@ def _ask(
     return run
 
 
-_SUMMARIES = {
-    "run": "keep charon as declared until stopped",
-    "plan": "say what would be done, why, and who would lose packets",
-    "apply": "make one round",
-    "status": "show how the tunnels are",
-    "validate": "check airports.json",
-    "retry": "forget the earlier attempts at one connection and try again at once",
-    "pause": "leave one connection as it is",
-    "resume": "end the pause of one connection",
-    "rekey": "renew the keys of one connection now, and wait until that is seen",
-    "health": "ask the running reconciler how it is",
-    "schema": "print a JSON Schema",
-}
-_EXIT_CODES = {
-    "run": "0 stopped; 1 could not start, or a part of it died; 2 usage",
-    "plan": "0 nothing to do; 1 charon can't be asked; 2 usage; 3 changes pending",
-    "apply": "0 all is as declared now; 1 something failed, is faulty or is held; 2 usage",
-    "status": "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
-    "validate": "0 no error; 1 errors; 2 usage",
-    "retry": "0 noted; 1 no such connection; 2 usage",
-    "pause": "0 noted; 1 no such connection; 2 usage",
-    "resume": "0 noted; 1 no such connection; 2 usage",
-    "rekey": "0 renewed; 1 no such connection, or not renewed yet; 2 usage",
-    "health": "0 well; 1 not; 2 usage",
-    "schema": "0; 2 usage",
-}
+@dataclass(frozen=True)
+class Command:
+    """One command: what it is for, what its exit codes mean, and what it takes."""
+
+    name: str
+    run: Callable[[Settings, argparse.Namespace], int]
+    summary: str
+    exit_codes: str
+    add_options: Callable[[argparse.ArgumentParser], object] = lambda _: None
+    prints: bool = True
+
+
+def _allow_removals(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--allow-removals", action="store_true", help="confirm removals that are held"
+    )
+
+
+def _apply_options(parser: argparse.ArgumentParser) -> None:
+    _allow_removals(parser)
+    parser.add_argument(
+        "--new-mark-key",
+        action="store_true",
+        help="replace a lost key of the marks; every site is cut once",
+    )
+
+
+def _status_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--watch", action="store_true", help="show it again every 2 s")
+
+
+def _validate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
+
+
+def _schema_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("document", nargs="?", choices=["airports", "status"], default="airports")
+
+
+def connection_option(parser: argparse.ArgumentParser) -> None:
+    """Take the name of one connection or airport."""
+    parser.add_argument("name", metavar="NAME", help="connection or airport")
+
+
+def _pause_options(parser: argparse.ArgumentParser) -> None:
+    connection_option(parser)
+    parser.add_argument(
+        "--for",
+        dest="duration_s",
+        type=orders.parse_duration_s,
+        default=0,
+        metavar="DURATION",
+        help="end the pause by itself after 30m, 2h, 1d, …; default: by resume only",
+    )
+
+
+def _rekey_options(parser: argparse.ArgumentParser) -> None:
+    connection_option(parser)
+    parser.add_argument(
+        "--reauth",
+        action="store_true",
+        help="by a new IKE_SA beside the old one, which also takes over a changed key or proposal",
+    )
+    parser.add_argument(
+        "--wait",
+        dest="wait_s",
+        type=orders.parse_duration_s,
+        default=60,
+        metavar="DURATION",
+        help="wait so long for the outcome; default: 60s",
+    )
+    parser.add_argument(
+        "--no-wait", dest="wait_s", action="store_const", const=0, help="don't wait"
+    )
+
+
+_NOTED = "0 noted; 1 no such connection; 2 usage"
+_COMMANDS = (
+    Command(
+        "run",
+        _run,
+        "keep charon as declared until stopped",
+        "0 stopped; 1 could not start, or a part of it died; 2 usage",
+        prints=False,
+    ),
+    Command(
+        "plan",
+        _plan,
+        "say what would be done, why, and who would lose packets",
+        "0 nothing to do; 1 charon can't be asked; 2 usage; 3 changes pending",
+        _allow_removals,
+    ),
+    Command(
+        "apply",
+        _apply,
+        "make one round",
+        "0 all is as declared now; 1 something failed, is faulty or is held; 2 usage",
+        _apply_options,
+    ),
+    Command(
+        "status",
+        _status,
+        "show how the tunnels are",
+        "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
+        _status_options,
+    ),
+    Command(
+        "validate",
+        _validate,
+        "check airports.json",
+        "0 no error; 1 errors; 2 usage",
+        _validate_options,
+    ),
+    Command(
+        "retry",
+        _ask(orders.retry),
+        "forget the earlier attempts at one connection and try again at once",
+        _NOTED,
+        connection_option,
+    ),
+    Command("pause", _ask(orders.pause), "leave one connection as it is", _NOTED, _pause_options),
+    Command(
+        "resume", _ask(orders.resume), "end the pause of one connection", _NOTED, connection_option
+    ),
+    Command(
+        "rekey",
+        _ask(orders.rekey),
+        "renew the keys of one connection now, and wait until that is seen",
+        "0 renewed; 1 no such connection, or not renewed yet; 2 usage",
+        _rekey_options,
+    ),
+    Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
+    Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),
+)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -294,70 +402,23 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    wishes = map(_ask, (orders.retry, orders.pause, orders.resume, orders.rekey))
-    runs = (_run, _plan, _apply, _status, _validate, *wishes, _health, _schema)
-    subs = {
-        name: _add_command(commands, name, run) for name, run in zip(_SUMMARIES, runs, strict=True)
-    }
-    _add_options(subs)
+    for command in _COMMANDS:
+        _add_command(commands, command)
     return parser
 
 
-def _add_command(commands: Any, name: str, run: object) -> argparse.ArgumentParser:
+def _add_command(commands: Any, command: Command) -> None:
     sub: argparse.ArgumentParser = commands.add_parser(
-        name,
-        help=_SUMMARIES[name],
-        description=_SUMMARIES[name],
-        epilog=f"Exit codes: {_EXIT_CODES[name]}",
+        command.name,
+        help=command.summary,
+        description=command.summary,
+        epilog=f"Exit codes: {command.exit_codes}",
     )
-    sub.set_defaults(run=run)
+    sub.set_defaults(run=command.run)
     _add_settings(sub)
-    if name != "run":
+    if command.prints:
         sub.add_argument("--json", action="store_true", help="print JSON")
-    return sub
-
-
-def _add_options(subs: Mapping[str, argparse.ArgumentParser]) -> None:
-    for name in ("plan", "apply"):
-        subs[name].add_argument(
-            "--allow-removals", action="store_true", help="confirm removals that are held"
-        )
-    subs["apply"].add_argument(
-        "--new-mark-key",
-        action="store_true",
-        help="replace a lost key of the marks; every site is cut once",
-    )
-    for name in ("retry", "pause", "resume", "rekey"):
-        subs[name].add_argument("name", metavar="NAME", help="connection or airport")
-    subs["pause"].add_argument(
-        "--for",
-        dest="duration_s",
-        type=orders.parse_duration_s,
-        default=0,
-        metavar="DURATION",
-        help="end the pause by itself after 30m, 2h, 1d, …; default: by resume only",
-    )
-    subs["rekey"].add_argument(
-        "--reauth",
-        action="store_true",
-        help="by a new IKE_SA beside the old one, which also takes over a changed key or proposal",
-    )
-    subs["rekey"].add_argument(
-        "--wait",
-        dest="wait_s",
-        type=orders.parse_duration_s,
-        default=60,
-        metavar="DURATION",
-        help="wait so long for the outcome; default: 60s",
-    )
-    subs["rekey"].add_argument(
-        "--no-wait", dest="wait_s", action="store_const", const=0, help="don't wait"
-    )
-    subs["status"].add_argument("--watch", action="store_true", help="show it again every 2 s")
-    subs["validate"].add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
-    subs["schema"].add_argument(
-        "document", nargs="?", choices=["airports", "status"], default="airports"
-    )
+    command.add_options(sub)
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:

@@ -163,6 +163,11 @@ class Outcome:
     unreachable: bool = False
 
 
+def _under_way(name: str) -> str:
+    # A responder may send on a new SA before the initiator has installed it (RFC 7296, 2.8).
+    return f"{name} may lose what is under way just then, nobody else anything"
+
+
 def impact(action: Action | ContainerAction) -> str:
     """Say who loses packets by this action, and for how long (row N5 of the mission)."""
     match action:
@@ -171,9 +176,9 @@ def impact(action: Action | ContainerAction) -> str:
         case Remove():
             return f"{action.name} loses its tunnel for good; nobody else loses packets"
         case StartChild():
-            return "nobody loses packets: the new CHILD_SA comes up beside what is there"
+            return f"{_under_way(action.name)}: the new CHILD_SA comes up beside what is there"
         case Redial():
-            return "nobody loses packets: the new IKE_SA comes up beside what is there"
+            return f"{_under_way(action.name)}: the new IKE_SA comes up beside what is there"
         case RekeyIke() | RekeyChild():
             return "nobody loses packets: the new keys come before the old ones go"
         case EndChild():

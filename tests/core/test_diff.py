@@ -414,10 +414,10 @@ def test_the_plan_does_not_depend_on_the_order_of_the_input() -> None:
 def test_every_action_says_who_loses_packets() -> None:
     assert "kspb_vpn loses its tunnel" in impact(Remove("kspb_vpn", (), ""))
     assert "kspb_vpn is cut" in impact(EndIke("kspb_vpn", "1", ""))
+    for beside in (StartChild("kspb_vpn", "b", ""), Redial(KSPB, "198.51.100.7", 4500, "7", "")):
+        assert impact(beside).startswith("kspb_vpn may lose what is under way just then, nobody")
     harmless = (
         Load(KSPB, ""),
-        StartChild("a", "b", ""),
-        Redial(KSPB, "198.51.100.7", 4500, "7", ""),
         RekeyIke("a", "1", ""),
         RekeyChild("a", "1", ""),
         EndChild("a", "1", ""),

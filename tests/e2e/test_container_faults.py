@@ -11,7 +11,16 @@ from reconciler.core.status import ContainerStatus
 from reconciler.edges.status_file import write_status
 from reconciler.errors import IkeUnreachable
 from tests.docker import docker, eventually, run, volume_path
-from tests.e2e.stack import GATEWAY, PREFIX, PROJECT, RECONCILER, ROOT, SITES, Stack
+from tests.e2e.stack import (
+    GATEWAY,
+    PREFIX,
+    PROJECT,
+    RECONCILER,
+    ROOT,
+    SITES,
+    Stack,
+    assert_nothing_lost,
+)
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(400)]
 
@@ -51,7 +60,7 @@ def mended(stack: Stack, within_s: float, action: str = "") -> Iterator[None]:
     with stack.pinging(*SITES.values()) as losses:
         for airport, camera in SITES.items():
             assert f"{airport} 20".encode() in stack.picture(camera)
-    assert [loss.lost for loss in losses.values()] == [[], [], []]
+    assert_nothing_lost(losses)
     assert carried(stack) == ALL
     if action:
         assert actions(stack, action) == done + 1, f"one {action} was enough"
@@ -202,7 +211,7 @@ def test_without_the_docker_api_everything_else_goes_on_and_it_comes_back_by_its
             else:
                 run("kill", "-CONT", *pids)
         stack.wait_until_container("running")
-    assert [loss.lost for loss in losses.values()] == [[], [], []]
+    assert_nothing_lost(losses)
     assert stack.ike_ids() == ids
     with mended(stack, STOPPED_S, "UnpauseContainer"):
         docker("pause", GATEWAY)

@@ -15,6 +15,7 @@ from tests.e2e.stack import (
     SITES,
     Airports,
     Stack,
+    assert_nothing_lost,
     declaration,
     new_psk,
     saved_section,
@@ -78,7 +79,7 @@ def test_when_the_reconciler_is_killed_at_any_moment_no_tunnel_drops(stack: Stac
             stack.write(before)
             stack.wait_until_ready()
             stack.wait_until_all_up()
-    assert [loss.lost for loss in losses.values()] == [[], [], []]
+    assert_nothing_lost(losses)
     assert stack.ike_ids() == ids
     assert {f"{airport}_vpn" for airport in SITES} == set(stack.observe().connections)
     docker("restart", RECONCILER)
@@ -126,7 +127,7 @@ def test_what_somebody_did_with_swanctl_is_put_right_and_no_packet_is_lost(stack
         assert (edited["kspb_vpn"], "kczk_copy" in edited) == (frozenset({"by-hand"}), True)
         assert "s51_vpn" not in edited
         eventually(lambda: stack.observe().connections == before, 35, "as declared again")
-    assert [loss.lost for loss in losses.values()] == [[], [], []]
+    assert_nothing_lost(losses)
     assert stack.ike_ids() == ids
 
 
@@ -146,7 +147,7 @@ def test_a_file_that_is_replaced_100_times_in_10_s_ends_in_force_and_costs_nobod
             eventually(lambda at=at: time.monotonic() >= at, 2, every_s=0.005)  # type: ignore[misc]
         stack.edit(toggle_lifetime)
         eventually(lambda: nothing_planned(stack), 15, "the last one is in force")
-    assert [loss.lost for loss in losses.values()] == [[], []]
+    assert_nothing_lost(losses)
     assert stack.ike_ids() == ids
     stack.write(before)
     eventually(lambda: nothing_planned(stack), 15, "as before")
@@ -174,7 +175,7 @@ def test_when_an_address_changes_the_tunnel_is_soon_back_and_no_other_loses_a_pa
             stack.move(f"{PREFIX}{container}", here, there)
             eventually(lambda: is_there(stack, airport), 60, "a picture of it")
             eventually(lambda at=there: told_at(stack, airport, at), 45, "told in the status")  # type: ignore[misc]
-    assert [loss.lost for loss in losses.values()] == [[], []]
+    assert_nothing_lost(losses)
 
 
 def is_there(stack: Stack, airport: str) -> bool:
@@ -211,7 +212,7 @@ def test_a_bad_file_takes_nothing_down_and_is_told_within_5_s_until_it_is_good_a
             stack.write(original)
         eventually(lambda: stack.status().configuration.valid, 5, "cleared by a good file")
     assert stack.metric("vpn_configuration_valid") == 1
-    assert [loss.lost for loss in losses.values()] == [[], [], []]
+    assert_nothing_lost(losses)
     assert stack.ike_ids() == ids
     assert stack.actions_done() == actions
 
@@ -247,7 +248,7 @@ def test_at_sigterm_a_last_status_is_written_and_tunnels_stay_up(stack: Stack) -
     assert exit_code == "0"
     assert status.timestamp >= before
     assert status.reconciler.reasons == ("SIGTERM",)
-    assert [loss.lost for loss in losses.values()] == [[], [], []]
+    assert_nothing_lost(losses)
     assert stack.ike_ids() == ids
 
 
