@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Iterator
+from datetime import UTC, datetime
 
 from bench.fleet import HUB_LAN, airport_id, manifest, sites_swanctl
 from faults.fault import ALL, Fault, Play
@@ -16,6 +17,7 @@ FLEET_SIZE = 50
 _HAMMERING_S = 30.0
 _HUB_AWAY_S = 20.0
 _LOSSY_S = 60.0
+_RAN_FOR_GOOD_S = 11.0
 _URI = "unix:///run/vici/charon.vici"
 _HAMMER = f"while :; do swanctl --initiate --child lan --timeout 1 --uri {_URI}; done"
 
@@ -62,7 +64,17 @@ def _move(play: Play, container: str, old: str, new: str) -> None:
 
 
 def reboots(play: Play) -> None:
+    # Docker waits longer each time before it starts again what ran for less than 10 s.
+    eventually(lambda: _runs_for_s(KSPB) > _RAN_FOR_GOOD_S, 30, "the router has run for a while")
+    play.begins()
     play.stage.kill(KSPB)
+
+
+def _runs_for_s(container: str) -> float:
+    """Return how long its first process has run."""
+    started = docker("inspect", "--format", "{{.State.StartedAt}}", container).strip()
+    began = datetime.fromisoformat(f"{started[:19]}Z")
+    return (datetime.now(UTC) - began).total_seconds()
 
 
 def hammers(play: Play) -> None:
