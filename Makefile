@@ -23,7 +23,8 @@ check:      ## format, lint, types, fast tests
 test:       ## every test, the ones with real containers included
 	@scripts/venv
 	@scripts/setup
-	.venv/bin/pytest -m "real or e2e or not (real or e2e)"
+	@scripts/test-tools
+	.venv/bin/pytest -m "real or e2e or browser or not (real or e2e or browser)"
 
 bench:      ## the benchmarks; results under bench/results/
 	@scripts/venv

@@ -1,4 +1,4 @@
-"""Debian's Chromium, without a window, driven from here."""
+"""The Chromium of this machine, without a window, driven from here."""
 
 import contextlib
 import shutil
@@ -8,6 +8,7 @@ from typing import Any
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
+NAMES = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
@@ -18,7 +19,7 @@ PHONE = {"width": 360, "height": 740}
 @contextlib.contextmanager
 def chromium() -> Iterator[Browser]:
     """Start one, with a profile of its own that is gone afterwards."""
-    path = shutil.which("chromium")
+    path = next(filter(None, map(shutil.which, NAMES)), None)
     assert path, "there is no Chromium here; scripts/test-tools installs it"
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(FLAGS))

@@ -1,4 +1,4 @@
-"""Made-up status documents: what the reconciler would write, with keys that it may write one day."""
+"""Made-up status documents, with keys that the reconciler may write one day."""
 
 import random
 import time

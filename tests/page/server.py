@@ -1,4 +1,4 @@
-"""A small server in place of nginx: the page's own files and headers, and a status that a test sets."""
+"""A small server in place of nginx: the page's own files and headers, and a made-up status."""
 
 import contextlib
 import json
@@ -37,7 +37,6 @@ class Served:
     """What the status is just now. `code` other than 200: refused with it. `asked`: the requests.
 
     Attributes:
-        clock_s: how far the server's clock is ahead of this machine's.
         gone: the connection is closed without an answer.
 
     """
@@ -47,7 +46,6 @@ class Served:
     code: int = 200
     etag: str = ""
     changed_s: float = 0
-    clock_s: float = 0
     gone: bool = False
     asked: list[dict[str, str]] = field(default_factory=list)
 
@@ -88,14 +86,6 @@ def _handler(served: Served) -> type[BaseHTTPRequestHandler]:
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)
-
-        def date_time_string(self, timestamp: float | None = None) -> str:
-            now = super().date_time_string
-            if not served.clock_s:
-                return now(timestamp)
-            import time
-
-            return now(time.time() + served.clock_s)  # type: ignore[arg-type]
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Not a line."""

@@ -1,7 +1,7 @@
 // One airport, with all that is known of it.
 
 import { h, patch } from "./dom.js";
-import { WORDS, fixOf, fixOfFlaw, number, object, objects, text, texts } from "./model.js";
+import { WORDS, fixOf, fixOfFlaw, number, object, objects, own, text, texts } from "./model.js";
 import { agoAndWhen, badge, facts, section, sideChip, withCode, zoneOf } from "./parts.js";
 import { pieces, share, timeline } from "./timeline.js";
 import { bytes, duration, isZone } from "./times.js";
@@ -73,7 +73,7 @@ function tunnel(one, { zone, now, stale }) {
   const up = raw.status === "up" && !stale;
   return section("Tunnel", facts([
     ["Up for", up && duration(now - number(raw.last_connected))],
-    ["Answers", text(raw.health_check) && (HEALTH[raw.health_check] ?? raw.health_check)],
+    ["Answers", text(raw.health_check) && (own(HEALTH, raw.health_check) ?? raw.health_check)],
     ["Last came up", time(raw.last_connected) || "never"],
     ["Last went down", time(raw.last_disconnected) || "never"],
     ["Key exchange", [text(raw.ike_state), number(raw.ike_established_at) > 0 && [", made ", time(raw.ike_established_at)]].filter(Boolean)],
@@ -138,7 +138,7 @@ function cameras(one, { zone, now }) {
   return section("Cameras", h("ul", { class: "cameras" }, found.map((camera, at) =>
     h("li", { key: `${at} ${text(camera.name)}` },
       h("p", { class: "camera" }, h("strong", { dir: "auto" }, text(camera.name) || `Camera ${at + 1}`), " ",
-        text(camera.health_check) && badge({ pass: "up", fail: "down" }[camera.health_check] ?? "unknown", { word: { pass: "answers", fail: "no answer" }[camera.health_check] ?? "not known" })),
+        text(camera.health_check) && badge(own({ pass: "up", fail: "down" }, camera.health_check) ?? "unknown", { word: own({ pass: "answers", fail: "no answer" }, camera.health_check) ?? "not known" })),
       text(camera.url) && h("code", { class: "url" }, camera.url),
       facts([
         ["Way", [text(camera.route), text(camera.route_reason)].filter(Boolean).join(": ")],
@@ -176,7 +176,7 @@ function keys(one, { zone, now }) {
   const after = number(one.raw.rekey_after);
   if (!stage && !after) return null;
   return section("Keys", facts([
-    ["Replacement", stage && `${stage}: ${ROTATION[stage] ?? ""}`],
+    ["Replacement", stage && `${stage}: ${own(ROTATION, stage) ?? ""}`],
     ["Renewed if older than", after > 0 && agoAndWhen(after, zone, now)],
   ]));
 }
@@ -200,7 +200,7 @@ function history(past, { zone, now }) {
   if (!past.length) return null;
   return h("section", { key: "history", class: "card wide" }, h("h2", {}, "History"),
     h("ol", { class: "changes" }, past.map((piece, at) => h("li", { key: `${piece.at} ${piece.from} ${piece.to}` },
-      badge(piece.to, { word: WORDS[piece.to] ?? piece.to }),
+      badge(piece.to, { word: own(WORDS, piece.to) ?? piece.to }),
       h("span", { class: "c-at" }, agoAndWhen(piece.at, zone, now)),
       h("span", { class: "c-lasted" }, at === past.length - 1 ? "until now" : `for ${duration(piece.end - piece.at)}`),
       h("span", { class: "c-why", dir: "auto" }, piece.reason))).reverse()));

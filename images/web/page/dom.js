@@ -142,3 +142,19 @@ export function breathe() {
   if (globalThis.scheduler?.yield) return scheduler.yield();
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
+
+const SLICE_MS = 8;
+
+/** Work of some length, cut so small that nobody notices. */
+export class Slice {
+  #began = performance.now();
+
+  hasTime() {
+    return performance.now() - this.#began < SLICE_MS;
+  }
+
+  async pause() {
+    await breathe();
+    this.#began = performance.now();
+  }
+}

@@ -1,5 +1,7 @@
 // Asks for vpn-status.json again and again, and knows how far its answer can be trusted.
 
+import { breathe } from "./dom.js";
+
 const URL = "vpn-status.json";
 const EVERY_MS = 5000;
 const LONGEST_PAUSE_MS = 60000;
@@ -45,7 +47,7 @@ export class Feed {
   #asking = false;
   #onNews;
 
-  /** `onNews(changed)` is called after every attempt. */
+  /** `onNews(changed)` is called, and waited for, after every attempt. */
   constructor(onNews) {
     this.#onNews = onNews;
     document.addEventListener("visibilitychange", () => this.#woken());
@@ -84,6 +86,7 @@ export class Feed {
     if (answer.status === 304) return false;
     if (!answer.ok) throw new Refused(answer.status);
     const text = await answer.text();
+    await breathe();
     this.document = read(text);
     const changedAt = Date.parse(answer.headers.get("Last-Modified") ?? "");
     this.#etag = date - changedAt >= SETTLED_MS ? answer.headers.get("ETag") : null;
@@ -106,9 +109,9 @@ export class Feed {
       this.#etag = null;
       this.#problem = explain(error);
     }
+    await this.#onNews(changed);
     this.#asking = false;
     if (!document.hidden) this.#timer = setTimeout(() => this.#poll(), this.#pauseMs());
-    this.#onNews(changed);
   }
 
   #pauseMs() {

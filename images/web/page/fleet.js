@@ -1,11 +1,10 @@
 // All airports: what is down first.
 
-import { breathe, h, make, patch, place, update } from "./dom.js";
+import { Slice, h, make, patch, place, update } from "./dom.js";
 import { STATES, WORDS, counted, matcher, sorted, text } from "./model.js";
 import { ago, badge, icon, sideChip, zoneOf } from "./parts.js";
 import { absolute, relative } from "./times.js";
 
-const SLICE_MS = 8;
 const FIRST_ROWS = 30;
 const ALWAYS_SHOWN = ["down", "connecting", "trouble", "up"];
 
@@ -96,19 +95,6 @@ function arrange(wanted) {
 function forget(airports) {
   const known = new Set(airports.map((one) => one.name));
   for (const name of rows.keys()) if (!known.has(name)) rows.delete(name);
-}
-
-class Slice {
-  #began = performance.now();
-
-  hasTime() {
-    return performance.now() - this.#began < SLICE_MS;
-  }
-
-  async pause() {
-    await breathe();
-    this.#began = performance.now();
-  }
 }
 
 function found(shown, all, { query, choose }) {

@@ -18,8 +18,8 @@ const place = { view: "fleet", name: "", query: { states: [], side: "", search: 
 let view = null;
 let fleetScroll = 0;
 
-const feed = new Feed((changed) => {
-  if (changed && feed.document) renew(read(feed.document));
+const feed = new Feed(async (changed) => {
+  if (changed && feed.document) renew(await read(feed.document));
   show();
 });
 
@@ -88,12 +88,12 @@ function showFreshness(stale, now) {
 
 function showFrame(one, stale) {
   const problems = view.hub.problems.length;
-  patch(at("to-hub"), "Hub", problems > 0 && [h("span", { class: "count", "aria-hidden": "true" }, problems), h("span", { class: "visually-hidden" }, `, ${problems} to look at`)]);
+  patch(at("to-hub"), "Hub", problems > 0 && [h("span", { class: "count", "aria-hidden": "true" }, problems), h("span", { class: "visually-hidden" }, ` (${problems} to look at)`)]);
   setAttribute(at("to-fleet"), "aria-current", place.view === "fleet" ? "page" : null);
   setAttribute(at("to-hub"), "aria-current", place.view === "hub" ? "page" : null);
   const down = view.airports.filter((airport) => airport.state === "down").length;
   const what = place.view === "detail" ? (one?.title ?? place.name) : place.view === "hub" ? "Hub" : down ? `${down} down` : "Airports";
-  document.title = `${stale ? "(not current) " : ""}${what} – VPN tunnels`;
+  document.title = `${stale ? "(not current) " : ""}${what} · VPN tunnels`;
   const wrong = Math.round(Math.abs(feed.clock.behindMs) / 1000);
   patch(at("footer"), h("p", {}, "From ", h("a", { href: "vpn-status.json" }, "vpn-status.json"), ", written by reconciler ", String(view.hub.reconciler.version ?? ""),
     ". ", settings.zone === "mine" ? `Times are those of ${myZone}.` : `Times are those of each airport, or of ${myZone} where its time zone is not known.`,

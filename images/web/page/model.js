@@ -1,5 +1,6 @@
 // From the status document to what is shown. Every key may be missing or odd: the file may be of another release.
 
+import { Slice, breathe } from "./dom.js";
 import { isObject } from "./feed.js";
 import { FIXES, FIXES_OF_FLAWS } from "./fixes.js";
 
@@ -15,16 +16,27 @@ const texts = (value) => list(value).filter((one) => typeof one === "string");
 const objects = (value) => list(value).filter(isObject);
 const object = (value) => (isObject(value) ? value : {});
 
+/** What a table holds under this key, which may be anybody's word, such as "constructor". */
+export function own(table, key) {
+  return Object.hasOwn(table, key) ? table[key] : undefined;
+}
+
 /** Text without case and accents, for the search. */
 export function plain(value) {
+  if (/^[\x00-\x7f]*$/.test(value)) return value.toLowerCase();
   return value.normalize("NFD").replace(/\p{M}/gu, "").toLowerCase();
 }
 
 /** Everything that is shown, from one document. */
-export function read(document) {
-  const airports = Object.entries(document.connections)
-    .filter(([, connection]) => isObject(connection))
-    .map(([name, connection]) => airport(name, connection));
+export async function read(document) {
+  await breathe();
+  const airports = [];
+  const slice = new Slice();
+  for (const [name, connection] of Object.entries(document.connections)) {
+    if (isObject(connection)) airports.push(airport(name, connection));
+    if (!slice.hasTime()) await slice.pause();
+  }
+  await breathe();
   return { timestamp: number(document.timestamp), airports, hub: hub(document) };
 }
 
@@ -70,11 +82,11 @@ function reasonOf({ state, raw, flaws }) {
 
 /** What to do about it, by the tables of the documentation. */
 export function fixOf(airport) {
-  return FIXES[airport.code] ?? "";
+  return own(FIXES, airport.code) ?? "";
 }
 
 export function fixOfFlaw(code) {
-  return FIXES_OF_FLAWS[code] ?? "";
+  return own(FIXES_OF_FLAWS, code) ?? "";
 }
 
 const ORDERS = {
@@ -90,7 +102,7 @@ const traffic = ({ raw }) => number(raw.received_bytes) + number(raw.sent_bytes)
 const byTitle = new Intl.Collator("en", { numeric: true });
 
 export function sorted(airports, by) {
-  const order = ORDERS[by] ?? ORDERS.worst;
+  const order = own(ORDERS, by) ?? ORDERS.worst;
   return [...airports].sort((a, b) => order(a, b) || byTitle.compare(a.title, b.title) || (a.name < b.name ? -1 : 1));
 }
 

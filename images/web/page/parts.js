@@ -1,7 +1,7 @@
 // Small pieces that several views use.
 
 import { h } from "./dom.js";
-import { WORDS } from "./model.js";
+import { WORDS, own } from "./model.js";
 import { absolute, iso, isZone, myZone, relative } from "./times.js";
 
 const SHAPES = {
@@ -15,11 +15,11 @@ const SHAPES = {
 
 /** A shape for each state, as colour alone tells nothing to some. */
 export function icon(state) {
-  return h("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, h("path", { d: SHAPES[state] ?? SHAPES.unknown }));
+  return h("svg", { viewBox: "0 0 16 16", class: "icon", "aria-hidden": "true" }, h("path", { d: own(SHAPES, state) ?? SHAPES.unknown }));
 }
 
 export function badge(state, { was = false, word = WORDS[state] } = {}) {
-  return h("span", { class: `badge is-${state}` }, icon(state), h("span", {}, was ? `was ${word}` : word));
+  return h("span", { class: `badge is-${own(WORDS, state) ? state : "unknown"}` }, icon(state), h("span", {}, was ? `was ${word}` : word));
 }
 
 /** The zone in which times of this airport are shown. */
@@ -65,5 +65,5 @@ export const SIDES = {
 };
 
 export function sideChip(side) {
-  return side && h("span", { class: `chip side-${side in SIDES ? side : "other"}` }, SIDES[side] ?? side);
+  return side && h("span", { class: "chip" }, own(SIDES, side) ?? side);
 }

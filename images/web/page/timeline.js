@@ -1,6 +1,7 @@
 // A bar of time: how the tunnel was, as far as its transitions tell.
 
 import { h } from "./dom.js";
+import { own } from "./model.js";
 import { duration } from "./times.js";
 
 const WIDTH = 1000;
@@ -30,10 +31,11 @@ export function timeline(parts) {
   const span = (parts.at(-1)?.end ?? 0) - start;
   if (span <= 0) return null;
   const bars = parts.map((part) => {
-    const height = HEIGHTS[part.status] ?? 6;
+    const status = own(HEIGHTS, part.status) ? part.status : "down";
+    const height = HEIGHTS[status];
     const width = Math.max(1.5, (WIDTH * (part.end - part.at)) / span);
     const x = Math.min((WIDTH * (part.at - start)) / span, WIDTH - width);
-    return h("rect", { x: x.toFixed(1), y: 26 - height, width: width.toFixed(1), height, class: `bar-${part.status}` });
+    return h("rect", { x: x.toFixed(1), y: 26 - height, width: width.toFixed(1), height, class: `bar-${status}` });
   });
   const attributes = { class: "timeline", viewBox: `0 0 ${WIDTH} 28`, preserveAspectRatio: "none", role: "img", "aria-label": `Timeline: ${share(parts)}` };
   return h("svg", attributes, bars, h("line", { x1: 0, y1: 27, x2: WIDTH, y2: 27, class: "base" }));
