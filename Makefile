@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := . scripts/demo
 
-.PHONY: help demo demo-down check test bench faults format
+.PHONY: help demo demo-down check test bench faults screenshots format
 
 help:       ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -35,6 +35,11 @@ faults:     ## every fault 10 times, hours; docs/faults.md. TIMES=1 ONLY="charon
 	@scripts/venv
 	@scripts/setup
 	.venv/bin/python -m faults --times $(or $(TIMES),10) $(if $(ONLY),--only $(ONLY))
+
+screenshots: ## pictures of the status page for docs/images/, from a running demo
+	@scripts/venv
+	@scripts/test-tools
+	.venv/bin/python -m tests.page.screenshots
 
 format:     ## format and fix what can be fixed
 	@scripts/venv

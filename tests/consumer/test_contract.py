@@ -48,7 +48,7 @@ def test_a_large_fleet_keeps_to_it() -> None:
     assert contract.faults(json.loads(made)) == []
 
 
-ODD = (..., None, 1.0, True, [], {})
+ODD: tuple[Any, ...] = (..., None, 1.0, True, [], {})
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
 """The status page of the demo in a real browser: what happens to a tunnel is seen at once."""
 
+import http.client
 import json
 import re
 import subprocess
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -34,13 +33,16 @@ def page(browser: Browser, stack: Stack) -> Iterator[Page]:
         yield found
 
 
-def fetch(path: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
-    request = urllib.request.Request(URL + path, headers=headers)
+def fetch(
+    path: str, port: int = WEB_PORT, headers: Mapping[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    asked = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
     try:
-        with urllib.request.urlopen(request, timeout=5) as answer:
-            return answer.status, dict(answer.headers), answer.read()
-    except urllib.error.HTTPError as error:
-        return error.code, dict(error.headers), error.read()
+        asked.request("GET", f"/{path}", headers=headers or {})
+        answer = asked.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+    finally:
+        asked.close()
 
 
 def test_the_page_shows_the_demo_as_it_is(page: Page) -> None:
@@ -178,7 +180,7 @@ def test_the_server_says_no_more_than_it_should_and_keeps_nothing(stack: Stack) 
         "nosniff",
         "no-referrer",
     )
-    assert fetch("", **{"If-None-Match": headers["ETag"]})[0] == 304
+    assert fetch("", headers={"If-None-Match": headers["ETag"]})[0] == 304
     code, headers, body = fetch("vpn-status.json")
     assert headers["Cache-Control"] == "no-store"
     assert headers["Content-Type"].startswith("application/json")
@@ -214,9 +216,9 @@ def test_where_there_is_no_status_file_yet_the_page_waits_for_it(
     run = ("run", "--detach", "--rm", "--name", name, "--read-only", "--tmpfs", "/tmp")  # noqa: S108
     docker(*run, "--publish", "127.0.0.1::8080", "--tmpfs", "/cache:mode=777", "vpn-web")
     try:
-        port = docker("port", name, "8080").strip().rpartition(":")[2]
+        port = int(docker("port", name, "8080").strip().rpartition(":")[2])
         with page_of(browser) as page:
-            eventually(lambda: answers(f"http://127.0.0.1:{port}/"), 10, "the server answers")
+            eventually(lambda: answers(port), 10, "the server answers")
             page.goto(f"http://127.0.0.1:{port}/")
             expect(page.get_by_role("alert")).to_contain_text("There is no vpn-status.json")
             content = stack.status_file.read_bytes()
@@ -226,10 +228,9 @@ def test_where_there_is_no_status_file_yet_the_page_waits_for_it(
         docker("rm", "--force", name)
 
 
-def answers(url: str) -> bool:
+def answers(port: int) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            return bool(answer.status == 200)
+        return fetch("", port)[0] == 200
     except OSError:
         return False
 

@@ -49,6 +49,7 @@ function matters(one, given) {
       fixOf(one) && h("p", { class: "fix" }, h("strong", {}, "What to do: "), withCode(fixOf(one)))),
     one.flaws.map((flaw) => h("div", { class: "matter is-trouble", key: flaw.code },
       h("p", { class: "what", dir: "auto" }, flaw.text),
+      flaw.side && h("p", {}, "Must act: ", sideChip(flaw.side)),
       fixOfFlaw(flaw.code) && h("p", { class: "fix" }, h("strong", {}, "What to do: "), withCode(fixOfFlaw(flaw.code))))),
     one.state !== "down" && raw.health_check === "fail" && h("div", { class: "matter is-trouble", key: "health" },
       h("p", { class: "what" }, "What is sent through the tunnel is not answered."),

@@ -1,4 +1,4 @@
-// What to do, by code: the tables of docs/reasons.md. A test keeps them equal.
+// What to do, by code: the tables of docs/reasons.md. Generated, see CONTRIBUTING.md.
 
 export const FIXES = {
   "wrong-psk": "Enter the key of `psk` on the router. Mind blanks and line ends when you copy it.",

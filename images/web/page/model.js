@@ -49,11 +49,11 @@ function airport(name, raw) {
     paused: raw.paused === true,
     since: number(raw.since),
     zone: text(raw.time_zone),
-    flaws: objects(raw.degraded_reasons).map((flaw) => ({ code: text(flaw.code), text: text(flaw.text) })),
-    side: text(raw.who_must_act),
+    flaws: objects(raw.degraded_reasons).map((flaw) => ({ code: text(flaw.code), text: text(flaw.text), side: text(flaw.who_must_act) })),
     code: text(raw.reason_code),
     address: address(raw),
   };
+  made.side = text(raw.who_must_act) || made.flaws[0]?.side || "";
   made.reason = reasonOf(made);
   made.found = plain([title, id, name, made.address, text(raw.last_remote_address), ...texts(raw.declared_subnets)].join("\n"));
   return made;
