@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := . scripts/demo
 
-.PHONY: help demo demo-down check test bench faults format
+.PHONY: help demo demo-down check test bench faults screenshots format
 
 help:       ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -23,7 +23,8 @@ check:      ## format, lint, types, fast tests
 test:       ## every test, the ones with real containers included
 	@scripts/venv
 	@scripts/setup
-	.venv/bin/pytest -m "real or e2e or not (real or e2e)"
+	@scripts/test-tools
+	.venv/bin/pytest -m "real or e2e or browser or not (real or e2e or browser)"
 
 bench:      ## the benchmarks; results under bench/results/
 	@scripts/venv
@@ -34,6 +35,11 @@ faults:     ## every fault 10 times, hours; docs/faults.md. TIMES=1 ONLY="charon
 	@scripts/venv
 	@scripts/setup
 	.venv/bin/python -m faults --times $(or $(TIMES),10) $(if $(ONLY),--only $(ONLY))
+
+screenshots: ## pictures of the status page for docs/images/, from a running demo
+	@scripts/venv
+	@scripts/test-tools
+	.venv/bin/python -m tests.page.screenshots
 
 format:     ## format and fix what can be fixed
 	@scripts/venv

@@ -27,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 PREFIX = "test-"
 PROJECT = "vpn-test"
 HTTP_PORT = 9581
+WEB_PORT = 9681
 NETWORK_PREFIX = "10.214"
 GATEWAY, RECONCILER, PAUSE = f"{PREFIX}gateway", f"{PREFIX}reconciler", f"{PREFIX}pause"
 SITES = {"kspb": "192.168.1.100", "kczk": "192.168.2.100", "s51": "192.168.51.100"}
@@ -74,6 +75,7 @@ class Stack:
             "DEMO_DIR": str(folder),
             "NETWORK_PREFIX": NETWORK_PREFIX,
             "HTTP_PORT": str(HTTP_PORT),
+            "WEB_PORT": str(WEB_PORT),
             "SITE_DPD_DELAY": "5s",
             "RESTARTS_PER_HOUR": "1000",  # the tests do in minutes what else takes months
         }

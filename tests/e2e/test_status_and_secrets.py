@@ -81,7 +81,7 @@ def test_a_web_service_beside_it_reads_the_status_from_the_shared_directory(stac
     )
     cache = stack.status_file.parent
     printed = docker(
-        *("run", "--rm", "--name", f"{PREFIX}web", "--network", "none", "--user", "33:10001"),
+        *("run", "--rm", "--name", f"{PREFIX}reader", "--network", "none", "--user", "33:10001"),
         *("--volume", f"{cache}:/cache:ro", "--volume", f"{stack.folder}:/config:ro"),
         *("--env", "STATUS_FILE=/cache/vpn-status.json", "--entrypoint", "python"),
         *("vpn-reconciler", "-c", script),
@@ -143,7 +143,7 @@ def test_no_key_is_in_a_log_status_metric_image_environment_or_process_list(
     assert len(psks) == 3
     assert all(len(psk) >= 40 for psk in psks)
     names = docker("ps", "--all", "--format", "{{.Names}}", "--filter", f"name={PREFIX}").split()
-    silent = (f"{PREFIX}pause", f"{PREFIX}router-s51", f"{PREFIX}starter")
+    silent = (f"{PREFIX}pause", f"{PREFIX}router-s51", f"{PREFIX}starter", f"{PREFIX}web")
     places = {f"log of {n}": stack.container_text(n) for n in names if n not in silent}
     places |= {f"inspect of {name}": docker("inspect", name) for name in names}
     places |= {path: stack.http(path)[1] for path in ("/metrics", "/status", "/healthz")}
@@ -159,7 +159,7 @@ def test_no_key_is_in_a_log_status_metric_image_environment_or_process_list(
     for where, text in places.items():
         assert text.strip(), f"{where} is empty, so it proves nothing"
         assert not any(psk in text for psk in psks), f"a key is in: {where}"
-    for image in ("charon", "site", "reconciler", "docker-proxy", "pause", "base"):
+    for image in ("charon", "site", "reconciler", "docker-proxy", "pause", "web", "base"):
         image = f"vpn-{image}"
         archive = tmp_path / f"{image}.tar"
         docker("save", "--output", str(archive), image)
