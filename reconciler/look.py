@@ -356,4 +356,5 @@ def _hub_facts(world: World, memory: Memory, observed: Observed | Unobserved) ->
     algorithms = memory.decided.hub.algorithms if memory.decided else None
     if isinstance(observed, Observed):
         algorithms = observed.algorithms
-    return HubFacts(world.settings.hub_id, world.read_hub_networks(), algorithms)
+    networks = world.read_hub_networks()
+    return HubFacts(world.settings.hub_id, networks, algorithms, world.time_zones)

@@ -9,6 +9,7 @@ from reconciler.edges.key_files import with_keys
 from reconciler.edges.manifest import mounted_as_file, read_document
 from reconciler.edges.state import State
 from reconciler.edges.status_file import StatusWriter
+from reconciler.edges.time_zones import read_time_zones
 from reconciler.edges.vici_client import ViciClient
 from reconciler.settings import Settings
 from reconciler.world import Evidence, World
@@ -31,6 +32,7 @@ def real_world(
         mount_faults=lambda: mount_faults(settings.config_path),
         take_failures=evidence.take if evidence else tuple,
         why_deaf=lambda: evidence.deaf if evidence else "",
+        time_zones=read_time_zones(),
     )
 
 

@@ -73,5 +73,6 @@ class World:
     take_failures: Callable[[], tuple[Failure, ...]] = tuple
     why_deaf: Callable[[], str] = str
     stopping: Callable[[], bool] = lambda: False
+    time_zones: frozenset[str] = frozenset()
     jitter: Callable[[], float] = random.random
     clock: Clock = field(default_factory=Clock)

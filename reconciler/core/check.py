@@ -14,6 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from reconciler.core.about import About, about
 from reconciler.core.model import FALSE, IpNetwork, Site, Vpn, site_of
 from reconciler.core.selectors import overlaps
 from reconciler.core.settle import settle
@@ -70,12 +71,14 @@ class HubFacts:
         hub_id: IKE identity of the hub.
         networks: the hub's own networks and addresses, by what they are ("network eth0").
         algorithms: names from `get-algorithms`; None while charon can't be asked.
+        time_zones: names of the IANA list.
 
     """
 
     hub_id: str
     networks: Mapping[str, IpNetwork] = field(default_factory=dict)
     algorithms: frozenset[str] | None = None
+    time_zones: frozenset[str] = field(default_factory=frozenset, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Decision:
         held: airports whose removal waits for confirmation.
         disabled: airports with `vpn.enabled` false.
         readable: whether the file as a whole could be used.
+        about: name, time zone and cameras, by airport id; only of those that stand in the file.
 
     """
 
@@ -99,6 +103,7 @@ class Decision:
     held: tuple[str, ...] = ()
     disabled: tuple[str, ...] = ()
     readable: bool = True
+    about: Mapping[str, About] = field(default_factory=dict)
 
     @property
     def errors(self) -> tuple[Fault, ...]:
@@ -145,6 +150,7 @@ def decide(
         kept=frozenset(id_ for id_ in sites if sites[id_] is remembered.get(id_)) - set(held),
         held=held,
         disabled=tuple(reading.disabled),
+        about={id_: about(airports[id_], hub.time_zones) for id_ in sites if id_ in airports},
     )
 
 

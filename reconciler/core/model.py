@@ -1,7 +1,7 @@
 """What airports.json declares. Frozen: a changed file makes new values, nothing edits old ones.
 
-Only `airports.<id>.vpn`, `airports.<id>.name` and `airports.<id>.webcams[].{name,url}` are ours;
-everything else in the file is other people's and is ignored.
+Only `airports.<id>.vpn` is ours alone. Of an airport's other keys `name`, `timezone` and
+`webcams[].{name,url}` are shown, see about.py; everything else in the file is ignored.
 """
 
 import re
@@ -305,6 +305,7 @@ class Airport(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
 
     name: str = ""
+    timezone: str = Field("", description="Name of the IANA list, like America/Los_Angeles.")
     vpn: Vpn | None = None
     webcams: tuple[Webcam, ...] = ()
 

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from reconciler.core.about import Camera
 from reconciler.core.check import Decision
 from reconciler.core.diff import known_by_name
 from reconciler.core.history import History, LastFailure, Stranger
@@ -50,6 +51,13 @@ class DegradedReason(_Document):
     text: str
 
 
+class CameraStatus(_Document):
+    """One camera of the airport."""
+
+    name: str
+    url: str = Field("", description="Without user, password, query and fragment.")
+
+
 class ConnectionStatus(_Document):
     """One tunnel. The first seven keys are the contract; times are unix seconds, 0 is never."""
 
@@ -60,6 +68,9 @@ class ConnectionStatus(_Document):
     last_disconnected: int
     uptime_seconds: int
     health_check: Health = Field(description="Whether packets that are sent are answered.")
+    airport_name: str = ""
+    time_zone: str = Field("", description="Of the airport: a name of the IANA list, or empty.")
+    cameras: tuple[CameraStatus, ...] = ()
     reason: str = Field("", description="Why it is not up; empty while it is.")
     reason_code: Code | Literal[""] = Field("", description="The same for programs.")
     who_must_act: Side | Literal[""] = Field("", description="Empty while it is up.")
@@ -291,6 +302,7 @@ def _summarise(
     common: dict[str, Any] = {
         "airport_id": connection.airport_id,
         "connection_name": connection.name,
+        **_described(connection.airport_id, decision, before),
         "health_check": hints.health if look is not None and look.state == "up" else "unknown",
         "declared_subnets": tuple(map(str, connection.remote_subnets)),
         "last_good": connection.airport_id in decision.kept,
@@ -331,6 +343,22 @@ def _summarise(
         last_remote_address=_proved_address(look.sa) or _last_address(before),
         **_of_sa(look, now),
     )
+
+
+def _described(
+    airport_id: str, decision: Decision, before: ConnectionStatus | None
+) -> dict[str, Any]:
+    """Describe the airport; one that does not stand in the file just now, as it last did."""
+    if (about := decision.about.get(airport_id)) is not None:
+        cameras = tuple(map(_camera, about.cameras))
+        return {"airport_name": about.name, "time_zone": about.time_zone, "cameras": cameras}
+    if before is None or before.airport_id != airport_id:
+        return {}
+    return {key: getattr(before, key) for key in ("airport_name", "time_zone", "cameras")}
+
+
+def _camera(camera: Camera) -> CameraStatus:
+    return CameraStatus(name=camera.name, url=camera.url)
 
 
 def _lasted(look: _Look) -> bool:

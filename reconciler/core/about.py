@@ -1,0 +1,102 @@
+"""What airports.json says of an airport beside its tunnel: for people, never part of the mark.
+
+These keys are other people's, too, and nobody promises what stands in them. What can't be shown is
+left out without a word; the tunnel never suffers for it.
+"""
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
+
+_LONGEST_TEXT = 200
+# Controls, halves of characters, line and paragraph separators.
+_UNSHOWABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
+# They would turn around the text that follows, on whatever page shows it.
+_BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+_PARAMETERS = re.compile("[=;]|%3[bd]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """One camera. `url`: without anything that may be a secret; empty if that can't be told."""
+
+    name: str
+    url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """An airport, in words for people.
+
+    Attributes:
+        name: empty if none was given.
+        time_zone: name of the IANA list; empty if none was given, or one that is not on it.
+
+    """
+
+    name: str = ""
+    time_zone: str = ""
+    cameras: tuple[Camera, ...] = ()
+
+
+def about(airport: object, time_zones: Collection[str]) -> About:
+    """Read what there is to read."""
+    if not isinstance(airport, Mapping):
+        return About()
+    zone = airport.get("timezone")
+    webcams = airport.get("webcams")
+    return About(
+        name=showable(airport.get("name")),
+        time_zone=zone if isinstance(zone, str) and zone in time_zones else "",
+        cameras=tuple(
+            Camera(showable(webcam.get("name")), public_url(webcam.get("url")))
+            for webcam in (webcams if isinstance(webcams, list) else ())
+            if isinstance(webcam, Mapping)
+        ),
+    )
+
+
+def showable(value: object) -> str:
+    """Return a text in one line, without what can't be shown or would disturb its surroundings."""
+    if not isinstance(value, str):
+        return ""
+    text = "".join(" " if c.isspace() else c for c in value if c not in _BIDI_CONTROLS)
+    text = "".join(c for c in text if unicodedata.category(c) not in _UNSHOWABLE)
+    text = re.sub(" +", " ", text).strip()
+    return text if len(text) <= _LONGEST_TEXT else text[: _LONGEST_TEXT - 1] + "…"
+
+
+def public_url(value: object) -> str:
+    """Return scheme, host, port and path of a URL; nothing if that could tell a password.
+
+    An `@` behind the host means that a password held a character that ends the host: where the
+    secret is can't be told then.
+    """
+    if not isinstance(value, str) or not value.isprintable() or "\\" in value:
+        return ""
+    try:
+        parts = urlsplit(value.strip())
+        place = _place(parts)
+    except ValueError:
+        return ""
+    if not place or "@" in parts.path + parts.query + parts.fragment:
+        return ""
+    return showable(f"{parts.scheme}://{place}{_path(parts.path)}")
+
+
+def _place(parts: SplitResult) -> str:
+    """Return host and port. Raises ValueError if the port is no number."""
+    if not parts.scheme or not parts.hostname:
+        return ""
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return host if parts.port is None else f"{host}:{parts.port}"
+
+
+def _path(path: str) -> str:
+    """Hide what looks like parameters: some cameras take user and password in the path."""
+    parts = path.split("/")
+    return "/".join("…" if _PARAMETERS.search(part) else part for part in parts)
