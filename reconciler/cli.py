@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, orders
+from reconciler import __version__, orders, routes
 from reconciler.core.actions import Action, ContainerAction, Outcome, impact
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -389,6 +389,13 @@ _COMMANDS = (
         "renew the keys of one connection now, and wait until that is seen",
         "0 renewed; 1 no such connection, or not renewed yet; 2 usage",
         _rekey_options,
+    ),
+    Command(
+        "route",
+        routes.route,
+        "say which way leads to a camera, and why",
+        routes.EXIT_CODES,
+        routes.add_options,
     ),
     Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
     Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),

@@ -20,8 +20,11 @@ from reconciler.core.history import Record
 from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Orders
+from reconciler.core.probing import OF_CONNECTION, Tally, excused, is_dead_way
+from reconciler.core.probing import Key as ProbeKey
 from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secret, render
 from reconciler.core.rotation import Answer, follow, with_next
+from reconciler.core.sights import Intervals, Sights, cameras_of, host_names, make_sights
 from reconciler.core.status import ConnectionStatus
 from reconciler.core.traffic import Flow, flows, is_silent
 from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
@@ -78,6 +81,8 @@ class Memory:
         flows: what has passed through each tunnel so far.
         lost: why an earlier memory could not be taken over; empty if it was.
         unsaved: the last attempt to write what must survive us failed.
+        sights: where every camera is.
+        excused: tunnels that work although their probe fails.
 
     """
 
@@ -94,6 +99,8 @@ class Memory:
     healing: Healing = field(default_factory=Healing)
     flows: Mapping[str, Flow] = field(default_factory=dict)
     unsaved: bool = False
+    sights: Sights = field(default_factory=Sights)
+    excused: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +115,9 @@ class Look:
         attempts: what still counts of the attempts so far.
         orders: what was asked for by command line.
         flows: what has passed through each tunnel.
+        sights: where every camera is.
+        tallies: what probes have brought.
+        excused: tunnels that work although their probe fails.
 
     """
 
@@ -120,6 +130,9 @@ class Look:
     attempts: Mapping[Key, Attempts] = field(default_factory=dict)
     orders: Orders = field(default_factory=Orders)
     flows: Mapping[str, Flow] = field(default_factory=dict)
+    sights: Sights = field(default_factory=Sights)
+    tallies: Mapping[ProbeKey, Tally] = field(default_factory=dict)
+    excused: frozenset[str] = frozenset()
 
     @property
     def decision(self) -> Decision:
@@ -140,15 +153,23 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     decided = _decide(world, memory, observed, errors, allow_removals=allow_removals)
     orders = _orders(world, errors)
     attempts = _attempts(world, memory, decided.desired, orders, keyed=decided.keyed)
+    sights = _sights(world, memory, decided)
     sure = decided.keyed and (_is_known(decided, observed) or _all_declared(decided, observed))
     if isinstance(observed, Unobserved) or not decided.keyed:
         return Look(
             *(decided, observed, (), sure, not deep, tuple(errors)),
-            *(attempts, orders, memory.flows),
+            *(attempts, orders, memory.flows, sights, {}, memory.excused),
         )
     now, now_s = world.clock.now(), world.clock.monotonic_s()
     passed = flows(memory.flows, observed, now_s, decided.desired)
-    silent = {name for name, flow in passed.items() if is_silent(flow, now_s)}
+    tallies, looks_s = world.probed(), world.settings.resync_seconds
+    works = excused(memory.excused & decided.desired.keys(), tallies, passed, looks_s)
+    silent = {
+        name
+        for name, flow in passed.items()
+        if is_silent(flow, now_s)
+        or is_dead_way(tallies.get((name, OF_CONNECTION)), flow, now_s, looks_s)
+    } - works
     circumstances = _circumstances(decided.desired, attempts, orders, silent, now)
     planned = diff(decided.desired, observed, circumstances, orders.paused(now))
     if not (sure and decided.decision.readable):
@@ -159,7 +180,21 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
         sure = False
     return Look(
         *(decided, observed, tuple(planned), sure, not deep, tuple(errors)),
-        *(attempts, orders, passed),
+        *(attempts, orders, passed, sights, tallies, works),
+    )
+
+
+def _sights(world: World, memory: Memory, decided: Decided) -> Sights:
+    settings, decision = world.settings, decided.decision
+    cameras = cameras_of(memory.sights, decision)
+    return make_sights(
+        memory.sights,
+        decision,
+        cameras,
+        decided.hub.networks.values(),
+        world.names(host_names(cameras)),
+        Intervals(settings.probe_interval_seconds, settings.camera_interval_seconds),
+        world.clock.monotonic_s(),
     )
 
 

@@ -134,6 +134,11 @@ class Loop:
         self._told: tuple[object, ...] = ()
         self.health = Health(patience_s=3 * world.settings.resync_seconds)
 
+    @property
+    def status(self) -> Status | None:
+        """The last status; None before the first round."""
+        return self._status
+
     def status_answer(self) -> http.Answer:
         """Serve /status from memory, so a full disk does not hide it."""
         if self._status is None:

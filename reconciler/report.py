@@ -2,26 +2,34 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 from reconciler import __version__
+from reconciler.core.about import Camera
 from reconciler.core.actions import Outcome, goal_of
 from reconciler.core.backoff import Attempts
+from reconciler.core.camera_url import CameraUrl
 from reconciler.core.check import Decision
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Order
+from reconciler.core.probing import OF_CONNECTION, Tally, why_unprobed
 from reconciler.core.render import Connection
+from reconciler.core.routing import Route, Verdict
 from reconciler.core.status import (
     AttemptStatus,
+    CameraStatus,
     ConfigurationStatus,
+    ConnectionStatus,
     ContainerStatus,
     DaemonStatus,
     FaultStatus,
     Hints,
     LoopStatus,
+    ProbeStatus,
     Status,
     summarise_connections,
 )
-from reconciler.core.traffic import health
+from reconciler.core.traffic import Health, health
 from reconciler.look import Look, Memory
 from reconciler.world import World
 
@@ -80,10 +88,107 @@ def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hint
                 now,
             ),
             history=memory.record.of(name),
-            health=health(seen.flows.get(name), now_s),
+            health=_health(world, seen, memory.previous.get(name), name, now_s),
+            probe=_probe_status(seen.tallies.get((name, OF_CONNECTION)))
+            or _probed_elsewhere(world, memory.previous.get(name)),
+            carries=name in seen.excused,
+            cameras=_cameras(world, seen, memory.previous.get(name), connection, now_s),
         )
         for name, connection in seen.desired.items()
     }
+
+
+def _health(
+    world: World, seen: Look, before: ConnectionStatus | None, name: str, now_s: float
+) -> Health:
+    """Go by the probe where one runs, also if it says nothing; else by the packets that pass."""
+    if before is not None and _probed_elsewhere(world, before) is not None:
+        return before.health_check
+    probes = seen.sights.probes.get(name, ())
+    if world.probe is not None and any(probe.key[1] == OF_CONNECTION for probe in probes):
+        tally = seen.tallies.get((name, OF_CONNECTION))
+        return tally.health(now_s) if tally is not None else "unknown"
+    return health(seen.flows.get(name), now_s)
+
+
+def _probed_elsewhere(world: World, before: ConnectionStatus | None) -> ProbeStatus | None:
+    """Return what another reconciler found a moment ago: `apply` does not probe, `run` does."""
+    settings = world.settings
+    if world.probe is not None or not settings.makes_probes:
+        return None
+    if before is None or before.probe is None:
+        return None
+    recent = world.clock.now() - before.probe.last_run <= 2 * settings.probe_interval_seconds
+    return before.probe if recent else None
+
+
+def _probe_status(tally: Tally | None) -> ProbeStatus | None:
+    if tally is None or tally.last is None or tally.probe.kind not in ("ping", "tcp"):
+        return None
+    return ProbeStatus(
+        target=tally.probe.target,
+        kind="tcp" if tally.probe.port else "ping",
+        success=tally.last.success is True,
+        round_trip_s=round(tally.last.round_trip_s, 6),
+        last_run=tally.last_run,
+        failures_in_a_row=tally.failures_in_a_row,
+        detail=tally.last.detail,
+    )
+
+
+def _cameras(
+    world: World,
+    seen: Look,
+    before: ConnectionStatus | None,
+    connection: Connection,
+    now_s: float,
+) -> tuple[CameraStatus, ...] | None:
+    """Say of each camera where it is and whether it answers; None: they are not known."""
+    airport_id = connection.airport_id
+    cameras = seen.sights.cameras.get(airport_id)
+    if cameras is None:
+        return () if airport_id in seen.decision.about else None
+    verdicts = seen.sights.verdicts[airport_id]
+    elsewhere = before.cameras if before and _probed_elsewhere(world, before) else ()
+    told = []
+    for number, (camera, verdict) in enumerate(zip(cameras, verdicts, strict=True)):
+        tally = seen.tallies.get((connection.name, number))
+        told.append(
+            CameraStatus(
+                name=camera.name,
+                url=camera.url,
+                route=verdict.route,
+                route_reason=verdict.reason,
+                addresses=tuple(map(str, verdict.addresses)),
+                **_answer(world, camera, verdict, tally, elsewhere[number : number + 1], now_s),
+            )
+        )
+    return tuple(told)
+
+
+def _answer(
+    world: World,
+    camera: Camera,
+    verdict: Verdict,
+    tally: Tally | None,
+    elsewhere: tuple[CameraStatus, ...],
+    now_s: float,
+) -> dict[str, Any]:
+    if verdict.route is not Route.TUNNEL:
+        return {}
+    if tally is not None and tally.last is not None:
+        return {
+            "health_check": tally.health(now_s),
+            "last_checked": tally.last_run,
+            "detail": tally.last.detail,
+        }
+    for before in elsewhere:
+        if (before.name, before.url) == (camera.name, camera.url):
+            return before.model_dump(include={"health_check", "last_checked", "detail"})
+    if world.probe is None:
+        return {"detail": "not asked: probes are switched off"}
+    reason = why_unprobed(camera.link) if isinstance(camera.link, CameraUrl) else ""
+    return {"detail": f"not asked: {reason}" if reason else "not asked yet"}
 
 
 def _hint(

@@ -13,6 +13,7 @@ from reconciler.core.history import Now, Record, record
 from reconciler.core.ladder import SILENT
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import HUB_REFUSED, Failure
+from reconciler.core.sights import probes_of
 from reconciler.core.status import (
     ConnectionStatus,
     Status,
@@ -35,6 +36,7 @@ _JUST_CAME_UP_S = 0.5
 # These events tell of SAs only; after anything else the connections are looked at as well.
 SHALLOW_REASONS = frozenset(
     {"ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", "failure logged"}
+    | {"probe changed", "names changed"}
 )
 
 
@@ -79,12 +81,18 @@ def _run_round(
         world, memory, deep=not set(reasons) <= SHALLOW_REASONS, allow_removals=allow_removals
     )
     unwritten = _remember(world, memory, seen)
-    errors = [*filter(None, [memory.lost, world.why_deaf()]), *seen.errors, *unwritten]
+    errors = [
+        *filter(None, [memory.lost, world.why_deaf(), world.why_not_probed()]),
+        *seen.errors,
+        *unwritten,
+    ]
     memory = replace(
         memory,
         decided=seen.decided,
         answers=seen.decided.answers,
         flows=seen.flows,
+        sights=seen.sights,
+        excused=seen.excused,
         unsaved=bool(unwritten),
     )
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
@@ -98,6 +106,7 @@ def _run_round(
     memory = replace(memory, healing=healed.healing)
     done = (*outcomes, *healed.outcomes)
     status = make_status(world, memory, seen, observed, reasons, done, errors, healed.container)
+    _probe(world, seen, status, observed)
     status, written = _write_status(world, status)
     memory = _told(world, memory, status, observed)
     took_s = time.monotonic() - began_s
@@ -109,6 +118,13 @@ def _run_round(
     if any(map(just_came_up, status.connections.values())):
         again_s = _JUST_CAME_UP_S
     return memory, Report(status, written, observed, done, more, again_s, took_s)
+
+
+def _probe(world: World, seen: Look, status: Status, observed: Observed | Unobserved) -> None:
+    """Have probed what is behind tunnels that are up, and nothing else."""
+    if world.probe is not None and isinstance(observed, Observed):
+        up = [name for name, one in status.connections.items() if one.status == "up"]
+        world.probe(probes_of(seen.sights, up))
 
 
 def _remember(world: World, memory: Memory, seen: Look) -> list[str]:

@@ -7,9 +7,13 @@ from dataclasses import replace
 from types import FrameType
 
 from reconciler.edges import http
+from reconciler.edges.ask import ask
 from reconciler.edges.container_events import ContainerEvents
+from reconciler.edges.dns import Names, Resolver
 from reconciler.edges.file_watch import FileWatch
 from reconciler.edges.metrics import Metrics
+from reconciler.edges.probe_metrics import ProbeMetrics
+from reconciler.edges.probes import Prober
 from reconciler.edges.state import orders_file
 from reconciler.edges.vici_client import ViciClient
 from reconciler.edges.vici_events import EventListener
@@ -28,8 +32,16 @@ _STAND_BY_S = 0.5
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Tunnels stay up. Raises OSError if the port is taken."""
     wakes, evidence, metrics, stopping = Wakes(), Evidence(), Metrics(), threading.Event()
-    world = replace(real_world(settings, evidence), stopping=stopping.is_set)
+    names = Names(Resolver(), lambda: wakes.wake("names changed"))
+    prober = Prober(ask, lambda: wakes.wake("probe changed"))
+    world = replace(real_world(settings, evidence), stopping=stopping.is_set, names=names.want)
+    if settings.makes_probes:
+        world = replace(
+            world, probe=prober.watch, probed=prober.tallies, why_not_probed=prober.why_stuck
+        )
     loop = Loop(world, wakes, metrics, stopping)
+    if settings.makes_probes:
+        ProbeMetrics(metrics.registry, prober, lambda: loop.status, world.clock.monotonic_s)
     server = http.HttpServer(
         settings.listen_address,
         {
@@ -39,9 +51,11 @@ def serve(settings: Settings) -> int:
             "/status": loop.status_answer,
         },
     )
-    watches = [
+    workers: list[FileWatch | Names | Prober] = [
         FileWatch(settings.config_path, "airports.json changed", wakes.wake),
         FileWatch(orders_file(settings.state_dir), "orders changed", wakes.wake),
+        names,
+        *([prober] if settings.makes_probes else []),
     ]
 
     def note_deaf(why: str) -> None:
@@ -55,16 +69,16 @@ def serve(settings: Settings) -> int:
     server.start()
     events.start()
     docker.start()
-    for watch in watches:
-        watch.start()
+    for worker in workers:
+        worker.start()
     log.info("started", extra={"fields": {"listen": settings.listen}})
     try:
         if wait_for_the_lead(world, loop.health, stopping):
             metrics.leading.set(1)
             loop.run()
     finally:
-        for watch in watches:
-            watch.stop()
+        for worker in workers:
+            worker.stop()
         events.stop()
         docker.stop()
         server.stop()

@@ -27,6 +27,9 @@ class Settings:
     resync_seconds: float = 30.0
     dpd_delay_seconds: int = 20
     hold_removals: str = "yes"
+    probes: str = "yes"
+    probe_interval_seconds: float = 30.0
+    camera_interval_seconds: float = 120.0
     log_format: str = "auto"
     log_level: str = "info"
 
@@ -34,6 +37,11 @@ class Settings:
     def heals_container(self) -> bool:
         """Whether the container is acted upon, not only looked at."""
         return self.heal_container == "yes"
+
+    @property
+    def makes_probes(self) -> bool:
+        """Whether anything is asked through the tunnels."""
+        return self.probes == "yes"
 
     @property
     def listen_address(self) -> tuple[str, int]:
@@ -57,6 +65,9 @@ HELP = {
     "listen": "host:port of /metrics, /healthz, /readyz and /status",
     "resync_seconds": "the status is never older than this; 5 to 300",
     "dpd_delay_seconds": "silence after which a site is asked for a sign of life; 10 to 30",
+    "probes": "ask through the tunnels whether what is behind them answers; yes or no",
+    "probe_interval_seconds": "how often, if vpn.health_check says nothing else; 5 to 3600",
+    "camera_interval_seconds": "how often each camera is asked for a picture; 10 to 86400",
     "hold_removals": "hold the removal of many tunnels at once until confirmed; yes or no",
     "log_format": "json, text, or auto: text on a terminal",
     "log_level": "debug, info, warning or error",
@@ -100,6 +111,15 @@ def _check(settings: Settings) -> None:
         "RESTARTS_PER_HOUR": (1 <= settings.restarts_per_hour <= 1000, "write 1 to 1000"),
         "DPD_DELAY_SECONDS": (10 <= settings.dpd_delay_seconds <= 30, "write 10 to 30"),
         "HOLD_REMOVALS": (settings.hold_removals in {"yes", "no"}, "write yes or no"),
+        "PROBES": (settings.probes in {"yes", "no"}, "write yes or no"),
+        "PROBE_INTERVAL_SECONDS": (
+            5 <= settings.probe_interval_seconds <= 3600,
+            "write 5 to 3600",
+        ),
+        "CAMERA_INTERVAL_SECONDS": (
+            10 <= settings.camera_interval_seconds <= 86_400,
+            "write 10 to 86400",
+        ),
         "LOG_FORMAT": (settings.log_format in {"json", "text", "auto"}, "write json, text or auto"),
         "LOG_LEVEL": (
             settings.log_level.lower() in {"debug", "info", "warning", "error"},

@@ -4,17 +4,21 @@ import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from reconciler.core.actions import ContainerAction
 from reconciler.core.check import Fault
 from reconciler.core.model import IpNetwork
+from reconciler.core.names import Resolution
+from reconciler.core.probing import Key, Probe, Tally
 from reconciler.core.reasons import Failure
 from reconciler.core.status import ContainerStatus, Status
 from reconciler.edges.state import State
 from reconciler.ports import Ike
 from reconciler.settings import Settings
+
+_NO_NAMES: Mapping[str, Resolution] = {}
 
 
 class Clock:
@@ -59,7 +63,15 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The ports of a round. Each callable may raise what its edge documents."""
+    """The ports of a round. Each callable may raise what its edge documents.
+
+    Attributes:
+        names: takes host names that are to be looked up, and returns what is known of them.
+        probe: takes what is to be probed from now on; None: nobody probes here.
+        probed: returns the results so far.
+        why_not_probed: says why the prober does not turn; empty if it does.
+
+    """
 
     settings: Settings
     ike: Ike
@@ -72,6 +84,10 @@ class World:
     mount_faults: Callable[[], tuple[Fault, ...]] = tuple
     take_failures: Callable[[], tuple[Failure, ...]] = tuple
     why_deaf: Callable[[], str] = str
+    names: Callable[[Collection[str]], Mapping[str, Resolution]] = lambda _: _NO_NAMES
+    probe: Callable[[Mapping[Key, Probe]], None] | None = None
+    probed: Callable[[], Mapping[Key, Tally]] = dict
+    why_not_probed: Callable[[], str] = str
     stopping: Callable[[], bool] = lambda: False
     time_zones: frozenset[str] = frozenset()
     jitter: Callable[[], float] = random.random

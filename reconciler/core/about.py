@@ -7,25 +7,38 @@ left out without a word; the tunnel never suffers for it.
 import re
 import unicodedata
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
+
+from reconciler.core.camera_url import BadUrl, CameraUrl, parse_camera_url
 
 _LONGEST_TEXT = 200
 # Controls, halves of characters, line and paragraph separators.
 _UNSHOWABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # They would turn around the text that follows, on whatever page shows it.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
+_NO_URL = BadUrl("is empty")
 _PARAMETERS = re.compile("[=;]|%3[bd]", re.IGNORECASE)
+
+
+# UniFi Protect serves streams at these ports, and the path is the key to the stream.
+_SECRET_PATH_PORTS = frozenset({7441, 7447})
 
 
 @dataclass(frozen=True, slots=True)
 class Camera:
-    """One camera. `url`: without anything that may be a secret; empty if that can't be told."""
+    """One camera.
+
+    Attributes:
+        url: without anything that may be a secret; empty if that can't be told.
+        link: the whole URL, for whoever is to use it.
+
+    """
 
     name: str
     url: str = ""
+    link: CameraUrl | BadUrl = field(default=_NO_URL, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,11 +66,16 @@ def about(airport: object, time_zones: Collection[str]) -> About:
         name=showable(airport.get("name")),
         time_zone=zone if isinstance(zone, str) and zone in time_zones else "",
         cameras=tuple(
-            Camera(showable(webcam.get("name")), public_url(webcam.get("url")))
+            _camera(webcam)
             for webcam in (webcams if isinstance(webcams, list) else ())
             if isinstance(webcam, Mapping)
         ),
     )
+
+
+def _camera(webcam: Mapping[Any, Any]) -> Camera:
+    url = webcam.get("url")
+    return Camera(showable(webcam.get("name")), public_url(url), parse_camera_url(url))
 
 
 def showable(value: object) -> str:
@@ -85,7 +103,8 @@ def public_url(value: object) -> str:
         return ""
     if not place or "@" in parts.path + parts.query + parts.fragment:
         return ""
-    return showable(f"{parts.scheme}://{place}{_path(parts.path)}")
+    path = "/…" if parts.port in _SECRET_PATH_PORTS else _path(parts.path)
+    return showable(f"{parts.scheme}://{place}{path}")
 
 
 def _place(parts: SplitResult) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reconciler.core.about import About, about
-from reconciler.core.model import FALSE, IpNetwork, Site, Vpn, site_of
+from reconciler.core.model import FALSE, IpAddress, IpNetwork, Site, Vpn, site_of
 from reconciler.core.selectors import overlaps
 from reconciler.core.settle import settle
 
@@ -255,6 +255,11 @@ def _hub_faults(site: Site, hub: HubFacts) -> Iterable[Fault]:
         if remote.prefixlen < _WIDEST[remote.version] or _is_special(remote):
             message = f"{remote} is no airport's LAN; write the LAN's own subnet"
             yield Fault(f"{path}.remote_subnet", message, site.airport_id)
+    target = site.health_check.target if site.health_check else None
+    if target is not None and not any(_holds(subnet, target) for subnet in site.remote_subnets):
+        lan = ", ".join(map(str, site.remote_subnets))
+        message = f"{target} is not in remote_subnet {lan}, so no tunnel leads to it"
+        yield Fault(f"{path}.health_check", message, site.airport_id)
     if site.remote_address in {network.network_address for network in hub.networks.values()}:
         message = f"{site.remote_address} is the hub's own address"
         yield Fault(f"{path}.remote_address", message, site.airport_id)
@@ -266,6 +271,10 @@ def _hub_faults(site: Site, hub: HubFacts) -> Iterable[Fault]:
         key = "dh_group" if site.suite.group.charon_name in lacking else "encryption"
         message = f"this charon has no {lacking}; the defaults aes256gcm128 and group 14 work"
         yield Fault(f"{path}.{key}", message, site.airport_id)
+
+
+def _holds(subnet: IpNetwork, address: IpAddress) -> bool:
+    return subnet.version == address.version and address in subnet
 
 
 def _is_special(remote: IpNetwork) -> bool:

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from reconciler.core.crypto import Suite, parse_cipher_and_hash, parse_group
+from reconciler.core.health_check import HEALTH_CHECK_SCHEMA, HealthCheck, parse_health_check
 
 IpNetwork = IPv4Network | IPv6Network
 IpAddress = IPv4Address | IPv6Address
@@ -222,6 +223,15 @@ class Vpn(BaseModel):
     lifetime: Annotated[int, BeforeValidator(_parse_int), WithJsonSchema(_NUMBER_SCHEMA)] = Field(
         3600, description="Hard lifetime of a CHILD_SA in seconds, 300 to 86400."
     )
+    health_check: Annotated[
+        HealthCheck | None,
+        BeforeValidator(parse_health_check),
+        WithJsonSchema(HEALTH_CHECK_SCHEMA),
+    ] = Field(
+        None,
+        description="What is asked through the tunnel to know that it works: an address (ping), "
+        "address:port (tcp), or an object; default: the first camera behind the tunnel.",
+    )
 
     @field_validator("type", mode="before")
     @classmethod
@@ -326,6 +336,7 @@ class Site:
         next_psk: while the key is being replaced, the new one; sites may use either.
         same_next_psk: the new one was declared, and is no other than the present one.
         rekey_after: SAs established before (unix seconds) are renewed; 0: none.
+        health_check: what is asked through the tunnel, if that is declared.
 
     """
 
@@ -341,6 +352,7 @@ class Site:
     next_psk: SecretStr | None = None
     same_next_psk: bool = False
     rekey_after: int = 0
+    health_check: HealthCheck | None = None
 
 
 def check_connection_name(value: object) -> None:
@@ -372,6 +384,7 @@ def site_of(airport_id: str, vpn: Vpn) -> Site:
         next_psk=None if vpn.next_psk == vpn.psk else vpn.next_psk,
         same_next_psk=vpn.next_psk == vpn.psk,
         rekey_after=vpn.rekey_after,
+        health_check=vpn.health_check,
     )
 
 

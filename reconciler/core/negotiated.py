@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from reconciler.core.crypto import Suite
 from reconciler.core.observed import Algorithms, ChildSa, IkeSa
+from reconciler.core.reasons import Side
 from reconciler.core.render import Connection
 from reconciler.core.selectors import uncovered
 
@@ -26,6 +27,13 @@ class Flaw(StrEnum):
     DUPLICATE_IKE_SAS = "duplicate-ike-sas"
     DUPLICATE_CHILD_SAS = "duplicate-child-sas"
     NO_NAT_TRAVERSAL = "no-nat-traversal"
+    PROBE_FAILED = "probe-failed"
+
+    @property
+    def side(self) -> Side:
+        """Who must act."""
+        duplicate = self in (Flaw.DUPLICATE_IKE_SAS, Flaw.DUPLICATE_CHILD_SAS)
+        return Side.NOBODY if duplicate else Side.SITE
 
 
 @dataclass(frozen=True, slots=True)

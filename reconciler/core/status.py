@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from reconciler.core.about import Camera
 from reconciler.core.check import Decision
 from reconciler.core.diff import known_by_name
 from reconciler.core.history import History, LastFailure, Stranger
@@ -20,6 +19,7 @@ from reconciler.core.observed import ChildSa, IkeSa, Observed, Unobserved
 from reconciler.core.reasons import Code, Side
 from reconciler.core.render import Connection
 from reconciler.core.rotation import Stage, stage_of
+from reconciler.core.routing import Route
 from reconciler.core.selectors import uncovered
 from reconciler.core.traffic import Health
 from reconciler.core.why import Reason, reason, without_child, without_ike
@@ -49,6 +49,7 @@ class DegradedReason(_Document):
 
     code: Flaw
     text: str
+    who_must_act: Side = Field(Side.SITE, description="Whose turn it is.")
 
 
 class CameraStatus(_Document):
@@ -56,6 +57,24 @@ class CameraStatus(_Document):
 
     name: str
     url: str = Field("", description="Without user, password, query and fragment.")
+    route: Route | Literal[""] = Field("", description="Which way leads to it; empty: not known.")
+    route_reason: str = Field("", description="The same in words.")
+    addresses: tuple[str, ...] = Field((), description="What its host means.")
+    health_check: Health = Field("unknown", description="Whether it answers through the tunnel.")
+    last_checked: int = Field(0, description="Unix seconds; 0: not since the tunnel came up.")
+    detail: str = Field("", description="What it answered, or why it was not asked.")
+
+
+class ProbeStatus(_Document):
+    """What is asked through the tunnel, and what became of it."""
+
+    target: str = Field(description="Address, or address:port.")
+    kind: Literal["ping", "tcp"]
+    success: bool = Field(description="The last attempt; health_check has thresholds.")
+    round_trip_s: float
+    last_run: int = Field(description="Unix seconds.")
+    failures_in_a_row: int
+    detail: str
 
 
 class ConnectionStatus(_Document):
@@ -67,7 +86,10 @@ class ConnectionStatus(_Document):
     last_connected: int
     last_disconnected: int
     uptime_seconds: int
-    health_check: Health = Field(description="Whether packets that are sent are answered.")
+    health_check: Health = Field(
+        description="Whether its probe is answered; without a probe: whether packets are."
+    )
+    probe: ProbeStatus | None = Field(None, description="None: nothing was asked yet.")
     airport_name: str = ""
     time_zone: str = Field("", description="Of the airport: a name of the IANA list, or empty.")
     cameras: tuple[CameraStatus, ...] = ()
@@ -197,7 +219,14 @@ class Status(_Document):
 
 @dataclass(frozen=True, slots=True)
 class Hints:
-    """What is remembered about one connection beside what can be observed."""
+    """What is remembered about one connection beside what can be observed.
+
+    Attributes:
+        probe: the last attempt.
+        carries: packets come back, although not those of the probe.
+        cameras: as the file declares them; None: the file can't be read.
+
+    """
 
     history: History = field(default_factory=History)
     next_attempt: int = 0
@@ -207,6 +236,9 @@ class Hints:
     rekey_after: int = 0
     answered_mark: str = ""
     health: Health = "unknown"
+    probe: ProbeStatus | None = None
+    carries: bool = False
+    cameras: tuple[CameraStatus, ...] | None = None
 
 
 def summarise_connections(
@@ -302,7 +334,7 @@ def _summarise(
     common: dict[str, Any] = {
         "airport_id": connection.airport_id,
         "connection_name": connection.name,
-        **_described(connection.airport_id, decision, before),
+        **_described(connection.airport_id, decision, before, hints.cameras),
         "health_check": hints.health if look is not None and look.state == "up" else "unknown",
         "declared_subnets": tuple(map(str, connection.remote_subnets)),
         "last_good": connection.airport_id in decision.kept,
@@ -325,16 +357,19 @@ def _summarise(
     if look.state == "up" and not was_up and not _lasted(look):
         look = replace(look, state="connecting", reason=reason(Code.JUST_CAME_UP))
     is_up = look.state == "up"
+    flaws = (*look.flaws, *_probe_flaw(hints)) if is_up else look.flaws
     changed = before is None or before.status != look.state
     connected = _connected_since(look, before, now) if is_up else _field(before, "last_connected")
     return ConnectionStatus(
         **common,
         status=look.state,
         **_of_reason(look.reason),
-        degraded=bool(look.flaws),
+        degraded=bool(flaws),
         degraded_reasons=tuple(
-            DegradedReason(code=flaw.code, text=flaw.text) for flaw in look.flaws
+            DegradedReason(code=flaw.code, text=flaw.text, who_must_act=flaw.code.side)
+            for flaw in flaws
         ),
+        probe=hints.probe if is_up else None,
         last_connected=connected,
         last_disconnected=now if was_up and not is_up else _field(before, "last_disconnected"),
         uptime_seconds=max(0, now - connected) if is_up else 0,
@@ -346,19 +381,32 @@ def _summarise(
 
 
 def _described(
-    airport_id: str, decision: Decision, before: ConnectionStatus | None
+    airport_id: str,
+    decision: Decision,
+    before: ConnectionStatus | None,
+    cameras: tuple[CameraStatus, ...] | None,
 ) -> dict[str, Any]:
     """Describe the airport; one that does not stand in the file just now, as it last did."""
-    if (about := decision.about.get(airport_id)) is not None:
-        cameras = tuple(map(_camera, about.cameras))
-        return {"airport_name": about.name, "time_zone": about.time_zone, "cameras": cameras}
-    if before is None or before.airport_id != airport_id:
-        return {}
-    return {key: getattr(before, key) for key in ("airport_name", "time_zone", "cameras")}
+    about = decision.about.get(airport_id)
+    if before is not None and before.airport_id != airport_id:
+        before = None
+    if cameras is None:
+        known = about.cameras if about is not None else before.cameras if before else ()
+        cameras = tuple(CameraStatus(name=one.name, url=one.url) for one in known)
+    told: dict[str, Any] = {"cameras": cameras}
+    if about is not None:
+        told |= {"airport_name": about.name, "time_zone": about.time_zone}
+    elif before is not None:
+        told |= {"airport_name": before.airport_name, "time_zone": before.time_zone}
+    return told
 
 
-def _camera(camera: Camera) -> CameraStatus:
-    return CameraStatus(name=camera.name, url=camera.url)
+def _probe_flaw(hints: Hints) -> Iterable[Degradation]:
+    if hints.health == "fail" and hints.probe is not None:
+        probe = hints.probe
+        but = "; but other packets do come back through the tunnel" if hints.carries else ""
+        text = f"the tunnel is up, but {probe.target} does not answer: {probe.detail}{but}"
+        yield Degradation(Flaw.PROBE_FAILED, text)
 
 
 def _lasted(look: _Look) -> bool:
