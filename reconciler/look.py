@@ -26,6 +26,7 @@ from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secre
 from reconciler.core.rotation import Answer, follow, with_next
 from reconciler.core.sights import Intervals, Sights, cameras_of, host_names, make_sights
 from reconciler.core.status import ConnectionStatus
+from reconciler.core.tally import Tallies
 from reconciler.core.traffic import Flow, flows, is_silent
 from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
@@ -79,6 +80,7 @@ class Memory:
         answers: the key that sites with two of them were answered with.
         refused_s: when a site has just refused the hub's proof of its key, on the monotonic clock.
         flows: what has passed through each tunnel so far.
+        tallies: what was counted of each tunnel since our start.
         lost: why an earlier memory could not be taken over; empty if it was.
         unsaved: the last attempt to write what must survive us failed.
         sights: where every camera is.
@@ -98,6 +100,7 @@ class Memory:
     lost: str = ""
     healing: Healing = field(default_factory=Healing)
     flows: Mapping[str, Flow] = field(default_factory=dict)
+    tallies: Tallies = field(default_factory=Tallies)
     unsaved: bool = False
     sights: Sights = field(default_factory=Sights)
     excused: frozenset[str] = frozenset()

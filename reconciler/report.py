@@ -1,6 +1,6 @@
 """What is said about a round: from values and a clock to the status document."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,7 +12,8 @@ from reconciler.core.camera_url import CameraUrl
 from reconciler.core.check import Decision
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Order
-from reconciler.core.probing import OF_CONNECTION, Tally, why_unprobed
+from reconciler.core.probing import OF_CONNECTION, why_unprobed
+from reconciler.core.probing import Tally as Probed
 from reconciler.core.render import Connection
 from reconciler.core.routing import Route, Verdict
 from reconciler.core.status import (
@@ -29,6 +30,7 @@ from reconciler.core.status import (
     Status,
     summarise_connections,
 )
+from reconciler.core.tally import Tally
 from reconciler.core.traffic import Health, health
 from reconciler.look import Look, Memory
 from reconciler.world import World
@@ -43,8 +45,9 @@ def make_status(
     outcomes: Iterable[Outcome],
     errors: Iterable[str],
     container: ContainerStatus | None,
+    counted_before: Mapping[str, Tally],
 ) -> Status:
-    """Put the whole document together."""
+    """Put the whole document together. `counted_before`: the tallies of the last one."""
     now = world.clock.now()
     return Status(
         timestamp=now,
@@ -53,7 +56,7 @@ def make_status(
             seen.decision,
             observed,
             memory.previous,
-            _hints(world, memory, seen, now),
+            _hints(world, memory, seen, now, counted_before),
             now,
         ),
         daemon=_daemon_status(observed),
@@ -70,7 +73,9 @@ def make_status(
     )
 
 
-def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hints]:
+def _hints(
+    world: World, memory: Memory, seen: Look, now: int, counted_before: Mapping[str, Tally]
+) -> dict[str, Hints]:
     attempts: dict[str, list[AttemptStatus]] = {}
     for (name, goal), made in memory.attempts.items():
         attempts.setdefault(name, []).append(_attempt_status(goal, made, world, now))
@@ -93,6 +98,8 @@ def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hint
             or _probed_elsewhere(world, memory.previous.get(name)),
             carries=name in seen.excused,
             cameras=_cameras(world, seen, memory.previous.get(name), connection, now_s),
+            tally=memory.tallies.of.get(name, Tally()),
+            tally_before=counted_before.get(name),
         )
         for name, connection in seen.desired.items()
     }
@@ -122,7 +129,7 @@ def _probed_elsewhere(world: World, before: ConnectionStatus | None) -> ProbeSta
     return before.probe if recent else None
 
 
-def _probe_status(tally: Tally | None) -> ProbeStatus | None:
+def _probe_status(tally: Probed | None) -> ProbeStatus | None:
     if tally is None or tally.last is None or tally.probe.kind not in ("ping", "tcp"):
         return None
     return ProbeStatus(
@@ -170,7 +177,7 @@ def _answer(
     world: World,
     camera: Camera,
     verdict: Verdict,
-    tally: Tally | None,
+    tally: Probed | None,
     elsewhere: tuple[CameraStatus, ...],
     now_s: float,
 ) -> dict[str, Any]:
@@ -233,6 +240,9 @@ def _daemon_status(observed: Observed | Unobserved) -> DaemonStatus:
         queued_jobs=daemon.queued_jobs,
         ike_sas=daemon.ike_sas,
         half_open_ike_sas=daemon.half_open_ike_sas,
+        scheduled_jobs=daemon.scheduled_jobs,
+        workers_active=dict(daemon.workers_active),
+        queues=dict(daemon.queues),
     )
 
 

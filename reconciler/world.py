@@ -14,11 +14,14 @@ from reconciler.core.names import Resolution
 from reconciler.core.probing import Key, Probe, Tally
 from reconciler.core.reasons import Failure
 from reconciler.core.status import ContainerStatus, Status
+from reconciler.core.tally import EndedChild
 from reconciler.edges.state import State
 from reconciler.ports import Ike
 from reconciler.settings import Settings
 
 _NO_NAMES: Mapping[str, Resolution] = {}
+# All tunnels of a large hub may end at once.
+_MOST_ENDED = 20_000
 
 
 class Clock:
@@ -34,7 +37,7 @@ class Clock:
 
 
 class Evidence:
-    """Failures that charon told of; filled by the event thread, emptied by the rounds.
+    """What charon told of failures and ends; filled by the event thread, emptied by the rounds.
 
     Bounded, and strangers have a place of their own: a flood of them pushes out nothing else.
     `deaf`: why charon's log is not listened to, if so.
@@ -45,6 +48,7 @@ class Evidence:
         self._lock = threading.Lock()
         self._of_connections: deque[Failure] = deque(maxlen=1000)
         self._of_strangers: deque[Failure] = deque(maxlen=200)
+        self._ended: deque[EndedChild] = deque(maxlen=_MOST_ENDED)
 
     def note(self, failure: Failure) -> None:
         """Keep one failure."""
@@ -59,6 +63,18 @@ class Evidence:
             self._of_connections.clear()
             self._of_strangers.clear()
         return tuple(sorted(taken, key=lambda failure: failure.at_s))
+
+    def note_ended(self, child: EndedChild) -> None:
+        """Keep the last word about one CHILD_SA."""
+        with self._lock:
+            self._ended.append(child)
+
+    def take_ended(self) -> tuple[EndedChild, ...]:
+        """Hand over the CHILD_SAs that ended since the last call."""
+        with self._lock:
+            taken = tuple(self._ended)
+            self._ended.clear()
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +99,7 @@ class World:
     mend_container: Callable[[ContainerAction], None] = lambda _: None
     mount_faults: Callable[[], tuple[Fault, ...]] = tuple
     take_failures: Callable[[], tuple[Failure, ...]] = tuple
+    take_ended: Callable[[], tuple[EndedChild, ...]] = tuple
     why_deaf: Callable[[], str] = str
     names: Callable[[Collection[str]], Mapping[str, Resolution]] = lambda _: _NO_NAMES
     probe: Callable[[Mapping[Key, Probe]], None] | None = None
