@@ -24,6 +24,7 @@ from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secre
 from reconciler.core.rotation import Answer, follow, with_next
 from reconciler.core.status import ConnectionStatus
 from reconciler.core.traffic import Flow, flows, is_silent
+from reconciler.core.transitions import Tail
 from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
 
@@ -78,6 +79,7 @@ class Memory:
         flows: what has passed through each tunnel so far.
         lost: why an earlier memory could not be taken over; empty if it was.
         unsaved: the last attempt to write what must survive us failed.
+        tails: the newest transitions of each connection.
 
     """
 
@@ -94,6 +96,7 @@ class Memory:
     healing: Healing = field(default_factory=Healing)
     flows: Mapping[str, Flow] = field(default_factory=dict)
     unsaved: bool = False
+    tails: Mapping[str, Tail] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hint
             ),
             history=memory.record.of(name),
             health=health(seen.flows.get(name), now_s),
+            transitions=memory.tails.get(name, ()),
         )
         for name, connection in seen.desired.items()
     }

@@ -9,6 +9,7 @@ from types import FrameType
 from reconciler.edges import http
 from reconciler.edges.container_events import ContainerEvents
 from reconciler.edges.file_watch import FileWatch
+from reconciler.edges.journal import Journal, journal_file
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.state import orders_file
 from reconciler.edges.vici_client import ViciClient
@@ -28,7 +29,11 @@ _STAND_BY_S = 0.5
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Tunnels stay up. Raises OSError if the port is taken."""
     wakes, evidence, metrics, stopping = Wakes(), Evidence(), Metrics(), threading.Event()
-    world = replace(real_world(settings, evidence), stopping=stopping.is_set)
+    world = replace(
+        real_world(settings, evidence),
+        stopping=stopping.is_set,
+        journal=Journal(journal_file(settings.state_dir)),
+    )
     loop = Loop(world, wakes, metrics, stopping)
     server = http.HttpServer(
         settings.listen_address,

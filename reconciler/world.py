@@ -12,6 +12,7 @@ from reconciler.core.check import Fault
 from reconciler.core.model import IpNetwork
 from reconciler.core.reasons import Failure
 from reconciler.core.status import ContainerStatus, Status
+from reconciler.edges.journal import Journal
 from reconciler.edges.state import State
 from reconciler.ports import Ike
 from reconciler.settings import Settings
@@ -59,7 +60,10 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The ports of a round. Each callable may raise what its edge documents."""
+    """The ports of a round. Each callable may raise what its edge documents.
+
+    `journal`: where transitions are written; None: only who keeps the hub writes them.
+    """
 
     settings: Settings
     ike: Ike
@@ -75,3 +79,4 @@ class World:
     stopping: Callable[[], bool] = lambda: False
     jitter: Callable[[], float] = random.random
     clock: Clock = field(default_factory=Clock)
+    journal: Journal | None = None

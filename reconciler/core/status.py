@@ -21,12 +21,13 @@ from reconciler.core.render import Connection
 from reconciler.core.rotation import Stage, stage_of
 from reconciler.core.selectors import uncovered
 from reconciler.core.traffic import Health
+from reconciler.core.transitions import State as State
+from reconciler.core.transitions import Tail
 from reconciler.core.why import Reason, reason, without_child, without_ike
 
 SCHEMA_VERSION = 1
 # An SA that comes and goes within this time was a failed attempt and never an uptime.
 LASTED_S = 2
-State = Literal["up", "down", "connecting"]
 
 
 class _Document(BaseModel):
@@ -95,6 +96,7 @@ class ConnectionStatus(_Document):
     answered_mark: str = Field("", description="With next_psk: by which key the hub proves itself.")
     ike_established_at: int = Field(0, description="Of the newest IKE_SA, give or take a second.")
     child_installed_at: int = Field(0, description="Of the newest CHILD_SA.")
+    transitions: Tail = Field((), description="The last ones, oldest first.")
 
 
 class DaemonStatus(_Document):
@@ -196,6 +198,7 @@ class Hints:
     rekey_after: int = 0
     answered_mark: str = ""
     health: Health = "unknown"
+    transitions: Tail = ()
 
 
 def summarise_connections(
@@ -304,6 +307,7 @@ def _summarise(
         "paused_until": hints.paused_until,
         "rekey_after": hints.rekey_after,
         "answered_mark": hints.answered_mark,
+        "transitions": hints.transitions,
     }
     if look is None:
         return _not_observed(common, before)
