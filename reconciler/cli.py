@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, orders
+from reconciler import __version__, history, orders
 from reconciler.core.actions import Action, ContainerAction, Outcome, impact
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -335,6 +335,15 @@ def _rekey_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _history(settings: Settings, options: argparse.Namespace) -> int:
+    found = history.history(settings, options)
+    if options.json:
+        _print_json(found["transitions"])
+    else:
+        _print(str(found["text"]))
+    return 0
+
+
 _NOTED = "0 noted; 1 no such connection; 2 usage"
 _COMMANDS = (
     Command(
@@ -389,6 +398,13 @@ _COMMANDS = (
         "renew the keys of one connection now, and wait until that is seen",
         "0 renewed; 1 no such connection, or not renewed yet; 2 usage",
         _rekey_options,
+    ),
+    Command(
+        "history",
+        _history,
+        "show when and why tunnels went down and came back",
+        "0 shown; 1 no such connection, or the journal can't be read; 2 usage",
+        history.options,
     ),
     Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
     Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),

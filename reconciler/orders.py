@@ -73,12 +73,12 @@ def rekey(settings: Settings, options: argparse.Namespace) -> dict[str, object]:
 
 def _order(settings: Settings, wanted: str, **wishes: int | bool) -> str:
     state = State(settings.state_dir, settings.swanctl_file)
-    name = _connection_name(settings, state, wanted)
+    name = connection_name(settings, state, wanted)
     state.change_orders(lambda orders: orders.changed(name, **wishes))
     return name
 
 
-def _connection_name(settings: Settings, state: State, wanted: str) -> str:
+def connection_name(settings: Settings, state: State, wanted: str) -> str:
     """Find the connection by its name or its airport's id. Raises OrderError."""
     accepted, hub = state.read_accepted(), HubFacts(settings.hub_id)
     try:

@@ -195,11 +195,11 @@ def is_repeated(one: Transition, tail: Iterable[Transition]) -> bool:
     return found
 
 
-def lasted_s(chain: Sequence[Transition], now: int) -> list[tuple[int | None, bool]]:
+def lasted_s(chain: Sequence[Transition], now: int | None) -> list[tuple[int | None, bool]]:
     """Say of each how long it lasted, and whether that still goes on; None: not known.
 
     Where an uptime ended, what counts is how long the tunnel was not up, and not how its attempts
-    came and went meanwhile. `now`: until when it is known that nothing else happened.
+    came and went meanwhile. `now`: None: it is not known how things are now.
     """
     found: list[tuple[int | None, bool]] = []
     next_up: Transition | None = None
@@ -212,7 +212,7 @@ def lasted_s(chain: Sequence[Transition], now: int) -> list[tuple[int | None, bo
         elif end is not None:
             found.append((max(0, end.at - one.at), False))
         else:
-            found.append((max(0, now - one.at), True))
+            found.append((None if now is None else max(0, now - one.at), True))
         following = one
         if one.to_status == "up" or one.from_status == "":
             next_up = one

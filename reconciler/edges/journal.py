@@ -466,11 +466,3 @@ def _sync_directory(directory: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def of_connections(entries: Iterable[Entry]) -> dict[str, list[Entry]]:
-    """Sort entries by connection, oldest first."""
-    found: dict[str, list[Entry]] = {}
-    for entry in entries:
-        found.setdefault(entry.connection, []).append(entry)
-    return found
