@@ -17,9 +17,7 @@ from reconciler.core.model import manifest_schema
 from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges.hub_networks import read_hub_networks
-from reconciler.edges.key_files import with_keys
-from reconciler.edges.logs import configure_logging
-from reconciler.edges.manifest import read_document
+from reconciler.edges.logs import configure_logging, masked, tell_uncaught
 from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
 from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
@@ -32,7 +30,7 @@ from reconciler.round import run_round
 from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
 from reconciler.text import plan_text, status_text
-from reconciler.wiring import mount_faults, real_world
+from reconciler.wiring import mount_faults, read_manifest, real_world
 from reconciler.world import World
 
 _WATCH_S = 2.0
@@ -48,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # One-shot commands answer on standard output; their log is for what goes wrong.
     level = settings.log_level if options.command == "run" else "error"
     configure_logging(settings.log_format, level)
+    sys.excepthook = tell_uncaught
     run: Callable[[Settings, argparse.Namespace], int] = options.run
     try:
         return run(settings, options)
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(code: int, text: str) -> int:
-    sys.stderr.write(f"reconciler: {text}\n")
+    sys.stderr.write(f"reconciler: {masked(text)}\n")
     return code
 
 
@@ -187,7 +186,7 @@ def _show_status(settings: Settings, *, as_json: bool) -> int:
 def _validate(settings: Settings, options: argparse.Namespace) -> int:
     path = options.file or settings.config_path
     try:
-        document = with_keys(read_document(path))
+        document = read_manifest(path)
     except ManifestError as error:
         faults: tuple[Fault, ...] = (Fault(str(path), str(error)),)
     else:

@@ -230,9 +230,15 @@ class Loop:
         if now_told == self._told:
             return
         self._told = now_told
+        names = {one.airport_id: name for name, one in status.connections.items()}
         for fault in faults:
             level = logging.ERROR if fault.severity == "error" else logging.WARNING
-            fields = {"path": fault.path, "fault": fault.message}
+            fields = {
+                "airport": fault.airport_id or "",
+                "connection": names.get(fault.airport_id or "", ""),
+                "path": fault.path,
+                "fault": fault.message,
+            }
             log.log(level, "configuration fault", extra={"fields": fields})
         if status.configuration.removals_held:
             held = ", ".join(status.configuration.removals_held)

@@ -7,6 +7,7 @@ from reconciler import __version__
 from reconciler.core.actions import Outcome, goal_of
 from reconciler.core.backoff import Attempts
 from reconciler.core.check import Decision
+from reconciler.core.mask import Mask
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Order
 from reconciler.core.render import Connection
@@ -48,7 +49,7 @@ def make_status(
             _hints(world, memory, seen, now),
             now,
         ),
-        daemon=_daemon_status(observed),
+        daemon=_daemon_status(observed, seen.decided.mask),
         strangers=memory.record.strangers,
         container=container,
         configuration=_configuration_status(world, seen.decision, memory, now),
@@ -115,9 +116,9 @@ def _attempt_status(goal: str, made: Attempts, world: World, now: int) -> Attemp
     )
 
 
-def _daemon_status(observed: Observed | Unobserved) -> DaemonStatus:
+def _daemon_status(observed: Observed | Unobserved, mask: Mask) -> DaemonStatus:
     if isinstance(observed, Unobserved):
-        return DaemonStatus(reachable=False, error=observed.reason)
+        return DaemonStatus(reachable=False, error=mask.text(observed.reason))
     daemon = observed.daemon
     return DaemonStatus(
         reachable=True,

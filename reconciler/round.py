@@ -11,6 +11,7 @@ from reconciler.core.backoff import after_round, hold_back
 from reconciler.core.diff import look_again_s
 from reconciler.core.history import Now, Record, record
 from reconciler.core.ladder import SILENT
+from reconciler.core.mask import Mask
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import HUB_REFUSED, Code, Failure
 from reconciler.core.status import (
@@ -92,9 +93,12 @@ def _run_round(
         unsaved=bool(unwritten),
     )
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
+    mask = seen.decided.mask
+    failures = tuple(_masked_failure(mask, failure) for failure in failures)
+    errors = [*map(mask.text, errors)]
     said = RoundLog(memory.rounds + 1, seen.desired, memory.previous)
     said.failures(failures)
-    outcomes, more = _carry_out(world, said, due)
+    outcomes, more = _carry_out(world, mask, said, due)
     observed = seen.observed
     if outcomes:
         asked_s, observed = world.clock.monotonic_s(), observe(world, deep=False)
@@ -145,7 +149,7 @@ def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
 
 
 def _carry_out(
-    world: World, said: RoundLog, actions: Iterable[Action]
+    world: World, mask: Mask, said: RoundLog, actions: Iterable[Action]
 ) -> tuple[list[Outcome], bool]:
     """Return what became of the actions, and whether some are left over for the next round."""
     outcomes: list[Outcome] = []
@@ -157,11 +161,23 @@ def _carry_out(
         if action.name in not_loaded:
             continue  # what runs under the old declaration is all that this site has
         outcome = act(action, world.ike)
+        if outcome.error is not None:
+            outcome = replace(outcome, error=mask.text(outcome.error))
         outcomes.append(outcome)
         said.action(outcome)
         if isinstance(action, Load) and outcome.error is not None:
             not_loaded.add(action.name)
     return outcomes, False
+
+
+def _masked_failure(mask: Mask, failure: Failure) -> Failure:
+    """Cover keys: a router may call itself by one, and charon repeats what it was told."""
+    return replace(
+        failure,
+        words=mask.text(failure.words),
+        claimed_id=mask.text(failure.claimed_id),
+        asked_id=mask.text(failure.asked_id),
+    )
 
 
 def _after(

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from reconciler.core.actions import ContainerAction
 from reconciler.core.check import Fault
+from reconciler.core.mask import Mask
 from reconciler.core.model import IpNetwork
 from reconciler.core.reasons import Failure
 from reconciler.core.status import ContainerStatus, Status
@@ -62,7 +63,10 @@ class Evidence:
 class World:
     """The ports of a round. Each callable may raise what its edge documents.
 
-    `journal`: where transitions are written; None: only who keeps the hub writes them.
+    Attributes:
+        journal: where transitions are written; None: only who keeps the hub writes them.
+        hide: whatever else is said from now on, keep these keys out of it.
+
     """
 
     settings: Settings
@@ -80,3 +84,4 @@ class World:
     jitter: Callable[[], float] = random.random
     clock: Clock = field(default_factory=Clock)
     journal: Journal | None = None
+    hide: Callable[[Mask], None] = lambda _: None
