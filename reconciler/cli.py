@@ -10,16 +10,14 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, orders, routes
+from reconciler import __version__, history, orders, routes
 from reconciler.core.actions import Action, ContainerAction, Outcome, impact
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
 from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges.hub_networks import read_hub_networks
-from reconciler.edges.key_files import with_keys
-from reconciler.edges.logs import configure_logging
-from reconciler.edges.manifest import read_document
+from reconciler.edges.logs import configure_logging, masked, tell_uncaught
 from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
 from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
@@ -32,7 +30,7 @@ from reconciler.round import run_round
 from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
 from reconciler.text import plan_text, status_text
-from reconciler.wiring import mount_faults, real_world
+from reconciler.wiring import mount_faults, read_manifest, real_world
 from reconciler.world import World
 
 _WATCH_S = 2.0
@@ -48,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # One-shot commands answer on standard output; their log is for what goes wrong.
     level = settings.log_level if options.command == "run" else "error"
     configure_logging(settings.log_format, level)
+    sys.excepthook = tell_uncaught
     run: Callable[[Settings, argparse.Namespace], int] = options.run
     try:
         return run(settings, options)
@@ -58,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _fail(code: int, text: str) -> int:
-    sys.stderr.write(f"reconciler: {text}\n")
+    sys.stderr.write(f"reconciler: {masked(text)}\n")
     return code
 
 
@@ -187,7 +186,7 @@ def _show_status(settings: Settings, *, as_json: bool) -> int:
 def _validate(settings: Settings, options: argparse.Namespace) -> int:
     path = options.file or settings.config_path
     try:
-        document = with_keys(read_document(path))
+        document = read_manifest(path)
     except ManifestError as error:
         faults: tuple[Fault, ...] = (Fault(str(path), str(error)),)
     else:
@@ -335,6 +334,15 @@ def _rekey_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _history(settings: Settings, options: argparse.Namespace) -> int:
+    found = history.history(settings, options)
+    if options.json:
+        _print_json(found["transitions"])
+    else:
+        _print(str(found["text"]))
+    return 0
+
+
 _NOTED = "0 noted; 1 no such connection; 2 usage"
 _COMMANDS = (
     Command(
@@ -396,6 +404,13 @@ _COMMANDS = (
         "say which way leads to a camera, and why",
         routes.EXIT_CODES,
         routes.add_options,
+    ),
+    Command(
+        "history",
+        _history,
+        "show when and why tunnels went down and came back",
+        "0 shown; 1 no such connection, or the journal can't be read; 2 usage",
+        history.options,
     ),
     Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
     Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),

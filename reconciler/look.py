@@ -12,12 +12,14 @@ from reconciler.core.check import (
     HubFacts,
     decide,
     is_mass_removal,
+    keys_accepted,
     unreadable,
 )
 from reconciler.core.container import Healing
 from reconciler.core.diff import diff
 from reconciler.core.history import Record
 from reconciler.core.ladder import Circumstances, Renewal
+from reconciler.core.mask import Mask, keys_in
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Orders
 from reconciler.core.probing import OF_CONNECTION, Tally, excused, is_dead_way
@@ -28,6 +30,7 @@ from reconciler.core.sights import Intervals, Sights, cameras_of, host_names, ma
 from reconciler.core.status import ConnectionStatus
 from reconciler.core.tally import Tallies
 from reconciler.core.traffic import Flow, flows, is_silent
+from reconciler.core.transitions import Tail
 from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
 
@@ -42,6 +45,7 @@ class Decided:
         keyed: whether there was a key for the marks.
         answers: the key that sites with two of them are answered with.
         desired: what charon should have, by connection name.
+        mask: covers every key that was read.
 
     """
 
@@ -53,6 +57,7 @@ class Decided:
     decision: Decision
     answers: Mapping[str, Answer]
     desired: Mapping[str, Connection] = field(repr=False)
+    mask: Mask = field(repr=False)
 
     def still_holds(
         self,
@@ -85,6 +90,7 @@ class Memory:
         unsaved: the last attempt to write what must survive us failed.
         sights: where every camera is.
         excused: tunnels that work although their probe fails.
+        tails: the newest transitions of each connection.
 
     """
 
@@ -104,6 +110,7 @@ class Memory:
     unsaved: bool = False
     sights: Sights = field(default_factory=Sights)
     excused: frozenset[str] = frozenset()
+    tails: Mapping[str, Tail] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,8 +328,10 @@ def _decide(
     hub = _hub(world, observed, errors)
     holds = last and last.still_holds(document, accepted, facts, allow_removals=allow_removals)
     if last and hub.mark_key and holds:
-        decision = last.decision
+        decision, mask = last.decision, last.mask
     else:
+        mask = _mask(last, document, accepted)
+        world.hide(mask)
         decision = _decision(document, accepted or {}, facts, allow_removals=allow_removals)
         decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
     answers = _answers(world, memory, decision, hub, observed)
@@ -330,7 +339,16 @@ def _decide(
         return last
     desired = _rendered(decision, hub, answers)
     keyed = bool(hub.mark_key)
-    return Decided(document, accepted, facts, allow_removals, keyed, decision, answers, desired)
+    return Decided(
+        document, accepted, facts, allow_removals, keyed, decision, answers, desired, mask
+    )
+
+
+def _mask(last: Decided | None, document: object, accepted: Mapping[str, object] | None) -> Mask:
+    """Keep what was a key until now: it may still be in charon, and in what it says."""
+    mask = last.mask if last else Mask()
+    airports = document.get("airports") if isinstance(document, dict) else None
+    return mask.also(keys_in(airports)).also(keys_accepted(accepted or {}))
 
 
 def _decision(

@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from reconciler.core.backoff import LONGEST_S, Attempts, Key, delay_s
@@ -11,10 +12,12 @@ from reconciler.core.history import History, Record
 from reconciler.core.observed import Unobserved
 from reconciler.core.rotation import Answer
 from reconciler.core.status import ConnectionStatus, Status
+from reconciler.core.transitions import most_shown
 from reconciler.edges import http
+from reconciler.edges.journal import Journal
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.status_file import read_earlier
-from reconciler.errors import StatusError
+from reconciler.errors import StateError, StatusError
 from reconciler.look import Memory
 from reconciler.round import SHALLOW_REASONS, Report, run_round
 from reconciler.wakes import Wakes
@@ -55,11 +58,34 @@ def recall(status_file: Path, clock: Clock) -> Memory:
             if connection.answered_mark
         },
         healing=recall_healing(status.container, clock.monotonic_s(), clock.now()),
+        tails={name: one.transitions for name, one in status.connections.items()},
     )
 
 
 def _since_our_start(before: ConnectionStatus) -> ConnectionStatus:
     return before.model_copy(update={"establishments": 0})
+
+
+def recall_history(journal: Journal | None, memory: Memory) -> Memory:
+    """Take over the newest transitions from the journal, which knows more than the status file.
+
+    Of what the last status no longer knew there is nothing to take over: it was removed.
+    """
+    if journal is None:
+        return memory
+    try:
+        found = journal.recall(most_shown(len(memory.previous)))
+    except StateError as error:
+        log.warning("history not read", extra={"fields": {"cause": str(error)}})
+        lost = "; ".join(filter(None, (memory.lost, f"earlier transitions: {error}")))
+        return replace(memory, lost=lost)
+    if memory.previous:
+        found = {name: tail for name, tail in found.items() if name in memory.previous}
+    tails = {
+        name: found[name] if name in found and tail[-len(found[name]) :] != found[name] else tail
+        for name, tail in {**found, **memory.tails}.items()
+    }
+    return replace(memory, tails=tails)
 
 
 def _history(before: ConnectionStatus) -> History:
@@ -151,8 +177,9 @@ class Loop:
 
     def run(self) -> None:
         """Make rounds until stopped."""
+        recalled = recall(self._world.settings.status_file, self._world.clock)
         memory, reasons, failed = (
-            recall(self._world.settings.status_file, self._world.clock),
+            recall_history(self._world.journal, recalled),
             frozenset({"start"}),
             0,
         )
@@ -171,6 +198,8 @@ class Loop:
                 pause_s = min(delay_s(failed, 0.5), _LONGEST_PAUSE_S)
             ended_s = time.monotonic()
             if last:
+                if self._world.journal is not None:
+                    self._world.journal.flush()
                 return
             if failed:
                 # Events must not turn a failing loop into a busy one.
@@ -210,9 +239,15 @@ class Loop:
         if now_told == self._told:
             return
         self._told = now_told
+        names = {one.airport_id: name for name, one in status.connections.items()}
         for fault in faults:
             level = logging.ERROR if fault.severity == "error" else logging.WARNING
-            fields = {"path": fault.path, "fault": fault.message}
+            fields = {
+                "airport": fault.airport_id or "",
+                "connection": names.get(fault.airport_id or "", ""),
+                "path": fault.path,
+                "fault": fault.message,
+            }
             log.log(level, "configuration fault", extra={"fields": fields})
         if status.configuration.removals_held:
             held = ", ".join(status.configuration.removals_held)

@@ -12,13 +12,12 @@ from collections.abc import Callable
 
 from reconciler.core.check import Fault, HubFacts, decide, unreadable
 from reconciler.core.status import ConnectionStatus
-from reconciler.edges.key_files import with_keys
-from reconciler.edges.manifest import read_document
 from reconciler.edges.state import State
 from reconciler.edges.status_file import read_status
 from reconciler.errors import ManifestError, OrderError, StatusError
 from reconciler.settings import Settings
 from reconciler.text import duration
+from reconciler.wiring import read_manifest
 
 _UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LOOK_S = 0.5
@@ -73,16 +72,16 @@ def rekey(settings: Settings, options: argparse.Namespace) -> dict[str, object]:
 
 def _order(settings: Settings, wanted: str, **wishes: int | bool) -> str:
     state = State(settings.state_dir, settings.swanctl_file)
-    name = _connection_name(settings, state, wanted)
+    name = connection_name(settings, state, wanted)
     state.change_orders(lambda orders: orders.changed(name, **wishes))
     return name
 
 
-def _connection_name(settings: Settings, state: State, wanted: str) -> str:
+def connection_name(settings: Settings, state: State, wanted: str) -> str:
     """Find the connection by its name or its airport's id. Raises OrderError."""
     accepted, hub = state.read_accepted(), HubFacts(settings.hub_id)
     try:
-        document = with_keys(read_document(settings.config_path))
+        document = read_manifest(settings.config_path)
         decision = decide(document, accepted, hub)
     except ManifestError as error:
         decision = unreadable(Fault(settings.config_path.name, str(error)), accepted, hub)

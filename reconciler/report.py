@@ -10,6 +10,7 @@ from reconciler.core.actions import Outcome, goal_of
 from reconciler.core.backoff import Attempts
 from reconciler.core.camera_url import CameraUrl
 from reconciler.core.check import Decision
+from reconciler.core.mask import Mask
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Order
 from reconciler.core.probing import OF_CONNECTION, why_unprobed
@@ -59,7 +60,7 @@ def make_status(
             _hints(world, memory, seen, now, counted_before),
             now,
         ),
-        daemon=_daemon_status(observed),
+        daemon=_daemon_status(observed, seen.decided.mask),
         strangers=memory.record.strangers,
         container=container,
         configuration=_configuration_status(world, seen.decision, memory, now),
@@ -100,6 +101,7 @@ def _hints(
             cameras=_cameras(world, seen, memory.previous.get(name), connection, now_s),
             tally=memory.tallies.of.get(name, Tally()),
             tally_before=counted_before.get(name),
+            transitions=memory.tails.get(name, ()),
         )
         for name, connection in seen.desired.items()
     }
@@ -226,9 +228,9 @@ def _attempt_status(goal: str, made: Attempts, world: World, now: int) -> Attemp
     )
 
 
-def _daemon_status(observed: Observed | Unobserved) -> DaemonStatus:
+def _daemon_status(observed: Observed | Unobserved, mask: Mask) -> DaemonStatus:
     if isinstance(observed, Unobserved):
-        return DaemonStatus(reachable=False, error=observed.reason)
+        return DaemonStatus(reachable=False, error=mask.text(observed.reason))
     daemon = observed.daemon
     return DaemonStatus(
         reachable=True,

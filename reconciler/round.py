@@ -11,8 +11,9 @@ from reconciler.core.backoff import after_round, hold_back
 from reconciler.core.diff import look_again_s
 from reconciler.core.history import Now, Record, record
 from reconciler.core.ladder import SILENT
+from reconciler.core.mask import Mask
 from reconciler.core.observed import Observed, Unobserved
-from reconciler.core.reasons import HUB_REFUSED, Failure
+from reconciler.core.reasons import HUB_REFUSED, Code, Failure
 from reconciler.core.sights import probes_of
 from reconciler.core.status import (
     ConnectionStatus,
@@ -22,10 +23,13 @@ from reconciler.core.status import (
 from reconciler.core.swanctl import swanctl_text
 from reconciler.core.tally import Tally, count
 from reconciler.core.traffic import was_answered
+from reconciler.core.transitions import Tail, grown, transitions
+from reconciler.core.why import reason
 from reconciler.errors import StateError, StatusError
 from reconciler.healing import heal_container
 from reconciler.look import Look, Memory, look, marks_of, observe
 from reconciler.report import make_status
+from reconciler.round_log import RoundLog
 from reconciler.world import World
 
 log = logging.getLogger(__name__)
@@ -87,6 +91,7 @@ def _run_round(
         *filter(None, [memory.lost, world.why_deaf(), world.why_not_probed()]),
         *seen.errors,
         *unwritten,
+        *(world.journal.errors() if world.journal else []),
     ]
     memory = replace(
         memory,
@@ -100,7 +105,12 @@ def _run_round(
     counted_before = memory.tallies.of
     memory = _counted(world, memory, seen.observed, seen.desired, asked_s)
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
-    outcomes, more = _carry_out(world, due)
+    mask = seen.decided.mask
+    failures = tuple(_masked_failure(mask, failure) for failure in failures)
+    errors = [*map(mask.text, errors)]
+    said = RoundLog(memory.rounds + 1, seen.desired, memory.previous)
+    said.failures(failures)
+    outcomes, more = _carry_out(world, mask, said, due)
     observed = seen.observed
     if outcomes:
         asked_s, observed = world.clock.monotonic_s(), observe(world, deep=False)
@@ -114,10 +124,13 @@ def _run_round(
         *(world, memory, seen, observed, reasons, done, errors, healed.container), counted_before
     )
     _probe(world, seen, status, observed)
+    status, new = _with_transitions(world, memory, status)
     status, written = _write_status(world, status)
+    _write_history(world, status, new)
+    news = said.transitions(new, memory.tails)
     memory = _told(world, memory, status, observed)
     took_s = time.monotonic() - began_s
-    _log_round(memory, reasons, done, took_s)
+    said.round(status, done, len(failures), took_s, news=news)
     again_s = None
     if isinstance(observed, Observed):
         paused = seen.orders.paused(world.clock.now())
@@ -173,7 +186,9 @@ def _remember(world: World, memory: Memory, seen: Look) -> list[str]:
     return []
 
 
-def _carry_out(world: World, actions: Iterable[Action]) -> tuple[list[Outcome], bool]:
+def _carry_out(
+    world: World, mask: Mask, said: RoundLog, actions: Iterable[Action]
+) -> tuple[list[Outcome], bool]:
     """Return what became of the actions, and whether some are left over for the next round."""
     outcomes: list[Outcome] = []
     not_loaded: set[str] = set()
@@ -184,11 +199,23 @@ def _carry_out(world: World, actions: Iterable[Action]) -> tuple[list[Outcome], 
         if action.name in not_loaded:
             continue  # what runs under the old declaration is all that this site has
         outcome = act(action, world.ike)
+        if outcome.error is not None:
+            outcome = replace(outcome, error=mask.text(outcome.error))
         outcomes.append(outcome)
-        _log_action(outcome)
+        said.action(outcome)
         if isinstance(action, Load) and outcome.error is not None:
             not_loaded.add(action.name)
     return outcomes, False
+
+
+def _masked_failure(mask: Mask, failure: Failure) -> Failure:
+    """Cover keys: a router may call itself by one, and charon repeats what it was told."""
+    return replace(
+        failure,
+        words=mask.text(failure.words),
+        claimed_id=mask.text(failure.claimed_id),
+        asked_id=mask.text(failure.asked_id),
+    )
 
 
 def _after(
@@ -264,7 +291,15 @@ def _restarted(world: World, memory: Memory, observed: Observed | Unobserved) ->
 
 def _all_down(previous: Mapping[str, ConnectionStatus], now: int) -> dict[str, ConnectionStatus]:
     """Take note that charon was restarted, with which every tunnel ended."""
-    gone = {"status": "down", "last_disconnected": now, "since": now}
+    why = reason(Code.CHARON_RESTARTED)
+    gone = {
+        "status": "down",
+        "last_disconnected": now,
+        "since": now,
+        "reason": why.text,
+        "reason_code": why.code,
+        "who_must_act": why.side,
+    }
     return {
         name: status.model_copy(update=gone) if status.status == "up" else status
         for name, status in previous.items()
@@ -275,13 +310,38 @@ def _told(world: World, memory: Memory, status: Status, observed: Observed | Uno
     """Remember what was seen; a look that failed leaves the memory of the last good one."""
     rounds = memory.rounds + 1
     last_valid = status.configuration.last_valid
-    memory = replace(memory, rounds=rounds, last_valid=last_valid, lost="")
+    tails = {name: one.transitions for name, one in status.connections.items()}
+    memory = replace(memory, rounds=rounds, last_valid=last_valid, lost="", tails=tails)
     if isinstance(observed, Unobserved):
         return memory
     seen = status.connections
     made = memory.record.recovered(name for name, one in seen.items() if one.status == "up")
     looked_s = world.clock.monotonic_s()
     return replace(memory, previous=seen, looked_s=looked_s, record=made)
+
+
+def _with_transitions(
+    world: World, memory: Memory, status: Status
+) -> tuple[Status, dict[str, Tail]]:
+    """Add to the status what is new in it, and return that by connection."""
+    seen = status.connections
+    new = transitions(seen, memory.previous, memory.tails, world.clock.now())
+    tails = grown(memory.tails, new, seen)
+    changed = {
+        name: one.model_copy(update={"transitions": tails[name]})
+        for name, one in seen.items()
+        if one.transitions is not tails[name]
+    }
+    return status.model_copy(update={"connections": {**seen, **changed}}), new
+
+
+def _write_history(world: World, status: Status, new: Mapping[str, Tail]) -> None:
+    """Hand over what is new, once the status has it: what is lost by a kill is then made good."""
+    if world.journal is None or not (new or world.journal.waits):
+        return
+    seen = status.connections
+    tails = {name: one.transitions for name, one in seen.items()}
+    world.journal.add(new, tails, {name: one.airport_id for name, one in seen.items()})
 
 
 def _write_status(world: World, status: Status) -> tuple[Status, bool]:
@@ -293,28 +353,3 @@ def _write_status(world: World, status: Status) -> tuple[Status, bool]:
         loop = status.reconciler.model_copy(update={"errors": errors})
         return status.model_copy(update={"reconciler": loop}), False
     return status, True
-
-
-def _log_action(outcome: Outcome) -> None:
-    action = outcome.action
-    fields = {
-        "action": type(action).__name__,
-        "connection": action.name,
-        "cause": action.cause,
-        "outcome": outcome.error or "accepted",
-    }
-    level = logging.INFO if outcome.error is None else logging.WARNING
-    log.log(level, "action", extra={"fields": fields})
-
-
-def _log_round(
-    memory: Memory, reasons: tuple[str, ...], outcomes: tuple[Outcome, ...], took_s: float
-) -> None:
-    fields = {
-        "round": memory.rounds,
-        "reasons": ", ".join(reasons),
-        "actions": len(outcomes),
-        "failed": sum(outcome.error is not None for outcome in outcomes),
-        "took_s": round(took_s, 3),
-    }
-    log.log(logging.INFO if outcomes else logging.DEBUG, "round", extra={"fields": fields})

@@ -11,6 +11,7 @@ from reconciler.edges.ask import ask
 from reconciler.edges.container_events import ContainerEvents
 from reconciler.edges.dns import Names, Resolver
 from reconciler.edges.file_watch import FileWatch
+from reconciler.edges.journal import Journal, journal_file
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.probe_metrics import ProbeMetrics
 from reconciler.edges.probes import Prober
@@ -34,7 +35,12 @@ def serve(settings: Settings) -> int:
     wakes, evidence, metrics, stopping = Wakes(), Evidence(), Metrics(), threading.Event()
     names = Names(Resolver(), lambda: wakes.wake("names changed"))
     prober = Prober(ask, lambda: wakes.wake("probe changed"))
-    world = replace(real_world(settings, evidence), stopping=stopping.is_set, names=names.want)
+    world = replace(
+        real_world(settings, evidence),
+        stopping=stopping.is_set,
+        names=names.want,
+        journal=Journal(journal_file(settings.state_dir)),
+    )
     if settings.makes_probes:
         world = replace(
             world, probe=prober.watch, probed=prober.tallies, why_not_probed=prober.why_stuck

@@ -24,7 +24,7 @@ _SIGNS = {"Load": "+", "Remove": "-", "DropSecret": "-"}
 def status_text(status: Status, now: int, *, colour: bool) -> str:
     """Return the table of tunnels, and below it whatever needs attention. `now`: unix seconds."""
     rows = [_row(connection, now) for connection in _by_name(status)]
-    lines = _table(_HEADINGS, rows)
+    lines = table(_HEADINGS, rows)
     if colour:
         states = [connection.status for connection in _by_name(status)]
         coloured = [_paint(line, state) for line, state in zip(lines[1:], states, strict=True)]
@@ -119,17 +119,18 @@ def plan_text(actions: Sequence[Action | ContainerAction], notes: Iterable[str] 
         (_SIGNS.get(kind := type(a).__name__, "~"), kind, a.name, a.cause, impact(a))
         for a in actions
     ]
-    lines = _table(("", "ACTION", "CONNECTION", "CAUSE", "WHO LOSES PACKETS"), rows)
+    lines = table(("", "ACTION", "CONNECTION", "CAUSE", "WHO LOSES PACKETS"), rows)
     count = f"{len(actions)} change{'s' if len(actions) > 1 else ''}"
     return "\n".join([*lines, "", count, *notes])
 
 
-def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    table = [headings, *rows]
-    widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    """Return one line a row, the cells below each other."""
+    every = [headings, *rows]
+    widths = [max(map(len, column)) for column in zip(*every, strict=True)]
     return [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in table
+        for row in every
     ]
 
 

@@ -3,9 +3,11 @@
 from pathlib import Path
 
 from reconciler.core.check import Fault, Severity
+from reconciler.core.mask import Mask, keys_in
 from reconciler.edges.containers import Containers
 from reconciler.edges.hub_networks import read_hub_networks
 from reconciler.edges.key_files import with_keys
+from reconciler.edges.logs import hide
 from reconciler.edges.manifest import mounted_as_file, read_document
 from reconciler.edges.state import State
 from reconciler.edges.status_file import StatusWriter
@@ -34,7 +36,16 @@ def real_world(
         take_ended=evidence.take_ended if evidence else tuple,
         why_deaf=lambda: evidence.deaf if evidence else "",
         time_zones=read_time_zones(),
+        hide=hide,
     )
+
+
+def read_manifest(path: Path) -> object:
+    """Read airports.json for a command that is no round. Raises ManifestError."""
+    document = with_keys(read_document(path))
+    airports = document.get("airports") if isinstance(document, dict) else None
+    hide(Mask().also(keys_in(airports)))
+    return document
 
 
 def mount_faults(path: Path) -> tuple[Fault, ...]:

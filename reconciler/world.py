@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 
 from reconciler.core.actions import ContainerAction
 from reconciler.core.check import Fault
+from reconciler.core.mask import Mask
 from reconciler.core.model import IpNetwork
 from reconciler.core.names import Resolution
 from reconciler.core.probing import Key, Probe, Tally
 from reconciler.core.reasons import Failure
 from reconciler.core.status import ContainerStatus, Status
 from reconciler.core.tally import EndedChild
+from reconciler.edges.journal import Journal
 from reconciler.edges.state import State
 from reconciler.ports import Ike
 from reconciler.settings import Settings
@@ -86,6 +88,8 @@ class World:
         probe: takes what is to be probed from now on; None: nobody probes here.
         probed: returns the results so far.
         why_not_probed: says why the prober does not turn; empty if it does.
+        journal: where transitions are written; None: only who keeps the hub writes them.
+        hide: whatever else is said from now on, keep these keys out of it.
 
     """
 
@@ -109,3 +113,5 @@ class World:
     time_zones: frozenset[str] = frozenset()
     jitter: Callable[[], float] = random.random
     clock: Clock = field(default_factory=Clock)
+    journal: Journal | None = None
+    hide: Callable[[Mask], None] = lambda _: None

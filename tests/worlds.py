@@ -9,11 +9,12 @@ from typing import Any
 from reconciler.core.actions import ContainerAction
 from reconciler.core.model import IpNetwork
 from reconciler.core.status import ConnectionStatus, Status
+from reconciler.edges.journal import Journal, journal_file
 from reconciler.edges.manifest import read_document
 from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
 from reconciler.look import Memory
-from reconciler.loop import recall
+from reconciler.loop import recall, recall_history
 from reconciler.round import Report, run_round
 from reconciler.settings import Settings
 from reconciler.world import Clock, Evidence, World
@@ -47,6 +48,7 @@ class Bench:
     evidence: Evidence = field(default_factory=Evidence)
     hub_networks: Mapping[str, IpNetwork] = field(default_factory=dict)
     container: FakeContainer | None = None
+    journal: Journal | None = None
 
     def __post_init__(self) -> None:
         for name in ("config", "cache", "state", "vpn"):
@@ -74,6 +76,7 @@ class Bench:
             mend_container=self._mend,
             jitter=lambda: 0.5,
             clock=self.clock,
+            journal=self.journal,
         )
 
     def _mend(self, action: ContainerAction) -> None:
@@ -97,7 +100,15 @@ class Bench:
 
     def restart_reconciler(self) -> None:
         """Forget everything but what is on disk."""
-        self.memory = recall(self.settings.status_file, self.clock)
+        if self.journal is not None:
+            assert self.journal.flush()
+            self.keep_journal()
+        recalled = recall(self.settings.status_file, self.clock)
+        self.memory = recall_history(self.journal, recalled)
+
+    def keep_journal(self) -> None:
+        """Write transitions down from now on, as who keeps the hub does."""
+        self.journal = Journal(journal_file(self.settings.state_dir))
 
     def requests(self) -> list[str]:
         """Take the requests that charon got since the last call."""

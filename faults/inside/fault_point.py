@@ -73,6 +73,8 @@ def one_round(last_point: int) -> None:
 
 
 def _counted(name: str, port: Any, points: Points) -> Any:
+    if port is None:
+        return None
     return points.after(name, port) if callable(port) else Port(name, port, points)
 
 

@@ -7,7 +7,7 @@ tunnels at once is held until somebody confirms it.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from ipaddress import ip_network
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from reconciler.core.about import About, about
+from reconciler.core.mask import Mask, keys_in, keys_of, shown
 from reconciler.core.model import FALSE, IpAddress, IpNetwork, Site, Vpn, site_of
 from reconciler.core.selectors import overlaps
 from reconciler.core.settle import settle
@@ -146,12 +147,30 @@ def decide(
             id_: accepted[id_] if sites[id_] is remembered.get(id_) else airports[id_]["vpn"]
             for id_ in sites
         },
-        faults=(*reading.faults, *conflicts),
+        faults=_masked((*reading.faults, *conflicts), airports, accepted),
         kept=frozenset(id_ for id_ in sites if sites[id_] is remembered.get(id_)) - set(held),
         held=held,
         disabled=tuple(reading.disabled),
         about={id_: about(airports[id_], hub.time_zones) for id_ in sites if id_ in airports},
     )
+
+
+def _masked(
+    faults: tuple[Fault, ...], airports: Mapping[str, Any], accepted: Mapping[str, Any]
+) -> tuple[Fault, ...]:
+    """Cover every key of the file that got into a wrong place and from there into a message."""
+    if not faults:
+        return ()
+    mask = Mask().also(keys_in(airports)).also(keys_accepted(accepted))
+    return tuple(
+        replace(fault, path=mask.text(fault.path), message=mask.text(fault.message))
+        for fault in faults
+    )
+
+
+def keys_accepted(accepted: Mapping[str, Any]) -> Iterable[str]:
+    """Return the keys of what was accepted before."""
+    return (key for vpn in accepted.values() if isinstance(vpn, dict) for key in keys_of(vpn))
 
 
 @dataclass(slots=True)
@@ -225,7 +244,9 @@ def _enabled_warning(airport_id: str, raw: Mapping[str, Any]) -> list[Fault]:
 def _field_faults(airport_id: str, error: ValidationError) -> Iterable[Fault]:
     for detail in error.errors(include_url=False, include_input=False):
         key = str(detail["loc"][0]) if detail["loc"] else ""
-        path = ".".join(filter(None, ("airports", airport_id, "vpn", key)))
+        unknown = detail["type"] == "extra_forbidden"
+        said = "" if unknown and shown(key) != repr(key) else key
+        path = ".".join(filter(None, ("airports", airport_id, "vpn", said)))
         yield Fault(path, _explain(key, detail["type"], detail["msg"]), airport_id)
 
 
@@ -235,6 +256,8 @@ def _explain(key: str, kind: str, message: str) -> str:
     if kind == "extra_forbidden":
         near = difflib.get_close_matches(key, Vpn.model_fields, n=1)
         known = ", ".join(Vpn.model_fields)
+        if shown(key) != repr(key):
+            return f"{shown(key)} stands as a key; known: {known}"
         return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known: {known}"
     text = message.removeprefix("Value error, ")
     return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"

@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import total_ordering
 
+from reconciler.core.mask import shown
+
 
 @dataclass(frozen=True, slots=True)
 class Cipher:
@@ -143,7 +145,7 @@ def parse_cipher_and_hash(text: str) -> tuple[Cipher, Hash]:
     hash_ = HASHES.get(hash_text.removeprefix("prf") or "sha256")
     if cipher is None or hash_ is None:
         raise ValueError(
-            f"{text!r} is not known; write a cipher such as aes256gcm128, aes128gcm128 or "
+            f"{shown(text)} is not known; write a cipher such as aes256gcm128, aes128gcm128 or "
             f"chacha20poly1305, or a cipher and a hash such as aes256-sha256"
         )
     return cipher, hash_
@@ -158,7 +160,7 @@ def parse_group(value: int | str) -> Group:
     )
     if group is None:
         known = ", ".join(str(number) for number in GROUPS)
-        raise ValueError(f"{value!r} is not a known group; write one of {known}")
+        raise ValueError(f"{shown(value)} is not a known group; write one of {known}")
     return group
 
 

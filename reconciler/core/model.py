@@ -25,6 +25,7 @@ from pydantic import (
 
 from reconciler.core.crypto import Suite, parse_cipher_and_hash, parse_group
 from reconciler.core.health_check import HEALTH_CHECK_SCHEMA, HealthCheck, parse_health_check
+from reconciler.core.mask import shown
 
 IpNetwork = IPv4Network | IPv6Network
 IpAddress = IPv4Address | IPv6Address
@@ -43,13 +44,13 @@ _SUBNET_SCHEMA = {"type": "string", "examples": ["192.168.1.0/24"]}
 def parse_subnet(value: object) -> IpNetwork:
     """Read one subnet in CIDR notation. Raises ValueError for bad syntax or host bits."""
     if not isinstance(value, str) or "/" not in value or "%" in value:
-        raise ValueError(f"{value!r} is not a subnet; write it like 192.168.1.0/24")
+        raise ValueError(f"{shown(value)} is not a subnet; write it like 192.168.1.0/24")
     try:
         loose = ip_network(value.strip(), strict=False)
     except ValueError as error:
-        raise ValueError(f"{value!r} is not a subnet; write it like 192.168.1.0/24") from error
+        raise ValueError(f"{shown(value)} is not a subnet; write it like 192.168.1.0/24") from error
     if str(loose.network_address) != str(ip_address(value.strip().split("/")[0])):
-        raise ValueError(f"{value!r} has host bits set; write {loose} if that subnet is meant")
+        raise ValueError(f"{shown(value)} has host bits set; write {loose} if that subnet is meant")
     return loose
 
 
@@ -85,8 +86,8 @@ def check_identity(text: str) -> str:
         if _FQDN.match(text) and not re.fullmatch(r"[0-9.-]+", text):
             return text
     raise ValueError(
-        f"{text!r} is not a plain domain-style identity (charon would read a wildcard or another "
-        "type); write one like kspb.remote"
+        f"{shown(text)} is not a plain domain-style identity (charon would read a wildcard or "
+        "another type); write one like kspb.remote"
     )
 
 
@@ -102,13 +103,13 @@ def _parse_bool(value: object) -> bool:
         return True
     if text in FALSE:
         return False
-    raise ValueError(f"{value!r} is neither true nor false")
+    raise ValueError(f"{shown(value)} is neither true nor false")
 
 
 def _parse_int(value: object) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,9}", text):
-        raise ValueError(f"{value!r} is not a whole number")
+        raise ValueError(f"{shown(value)} is not a whole number")
     return int(text)
 
 
@@ -120,7 +121,9 @@ def _parse_time(value: object) -> int:
     try:
         found = datetime.fromisoformat(text)
     except ValueError as error:
-        raise ValueError(f"{value!r} is not a time; write it like 2026-11-22T18:00:00Z") from error
+        raise ValueError(
+            f"{shown(value)} is not a time; write it like 2026-11-22T18:00:00Z"
+        ) from error
     if found.tzinfo is None:
         raise ValueError(f"{value!r} has no time zone; write {text}Z if it is UTC")
     return max(0, int(found.timestamp()))
@@ -131,13 +134,15 @@ def _parse_address(value: object) -> IpAddress:
         address = ip_address(str(value).strip())
     except ValueError as error:
         raise ValueError(
-            f"{value!r} is not an IP address; host names are not accepted here, because charon "
-            "would resolve them at every lookup"
+            f"{shown(value)} is not an IP address; host names are not accepted here, because "
+            "charon would resolve them at every lookup"
         ) from error
     mapped = getattr(address, "ipv4_mapped", None) is not None or "%" in str(value)
     elsewhere = address.is_unspecified or address.is_multicast or address.is_loopback
     if mapped or elsewhere or address.is_link_local:
-        raise ValueError(f"{value!r} is not the address of a site; write one like 198.51.100.7")
+        raise ValueError(
+            f"{shown(value)} is not the address of a site; write one like 198.51.100.7"
+        )
     return address
 
 
@@ -237,7 +242,7 @@ class Vpn(BaseModel):
     @classmethod
     def _type_is_ipsec(cls, value: object) -> object:
         if value != "ipsec":
-            raise ValueError(f'{value!r} is not supported; write "ipsec"')
+            raise ValueError(f'{shown(value)} is not supported; write "ipsec"')
         return value
 
     @field_validator("connection_name", mode="before")
@@ -359,11 +364,11 @@ def check_connection_name(value: object) -> None:
     """Raise ValueError unless the value can name a connection in charon, swanctl and VICI."""
     if not isinstance(value, str) or not re.fullmatch(NAME_PATTERN, value):
         raise ValueError(
-            f"{value!r} can't name a connection; use letters, digits, '_' and '-', "
+            f"{shown(value)} can't name a connection; use letters, digits, '_' and '-', "
             "at most 63, beginning with a letter or digit"
         )
     if value in VICI_EVENT_KEYS or value == "include":
-        raise ValueError(f"{value!r} is a word of charon's own; choose another name")
+        raise ValueError(f"{shown(value)} is a word of charon's own; choose another name")
 
 
 def site_of(airport_id: str, vpn: Vpn) -> Site:

@@ -42,6 +42,7 @@ class Code(StrEnum):
     CHILD_MISSING = "child-missing"
     JUST_CAME_UP = "just-came-up"
     CLOSED_BY_HUB = "closed-by-hub"
+    CHARON_RESTARTED = "charon-restarted"
     PAUSED = "paused"
     NAME_CLASH = "name-clash"
     CHARON_UNREACHABLE = "charon-unreachable"
@@ -182,6 +183,13 @@ MEANINGS: Mapping[Code, Meaning] = {
         Side.NOBODY,
         "the hub closed the tunnel so that the site dials in anew",
         "Wait for the site; the router dials by itself.",
+        counts=False,
+    ),
+    Code.CHARON_RESTARTED: Meaning(
+        Side.NOBODY,
+        "charon was started anew, with which every tunnel ended",
+        "Nothing: every site dials in by itself. `reconciler status` says why it was restarted, "
+        "if the reconciler did it. This one stands in the history only.",
         counts=False,
     ),
     Code.PAUSED: Meaning(

@@ -23,12 +23,13 @@ from reconciler.core.routing import Route
 from reconciler.core.selectors import uncovered
 from reconciler.core.tally import Tally, came_up
 from reconciler.core.traffic import Health
+from reconciler.core.transitions import State as State
+from reconciler.core.transitions import Tail
 from reconciler.core.why import Reason, reason, without_child, without_ike
 
 SCHEMA_VERSION = 1
 # An SA that comes and goes within this time was a failed attempt and never an uptime.
 LASTED_S = 2
-State = Literal["up", "down", "connecting"]
 
 
 class _Document(BaseModel):
@@ -139,6 +140,7 @@ class ConnectionStatus(_Document):
     child_algorithms: str = ""
     rekeys: int = Field(0, description="Keys renewed in place, since the reconciler's start.")
     establishments: int = Field(0, description="Times it came up since the reconciler's start.")
+    transitions: Tail = Field((), description="The last ones, oldest first.")
 
 
 class DaemonStatus(_Document):
@@ -255,6 +257,7 @@ class Hints:
     cameras: tuple[CameraStatus, ...] | None = None
     tally: Tally = field(default_factory=Tally)
     tally_before: Tally | None = None
+    transitions: Tail = ()
 
 
 def summarise_connections(
@@ -365,6 +368,7 @@ def _summarise(
         "rekey_after": hints.rekey_after,
         "answered_mark": hints.answered_mark,
         "rekeys": hints.tally.ike_rekeys + hints.tally.child_rekeys,
+        "transitions": hints.transitions,
     }
     if look is None:
         return _not_observed(common, before)

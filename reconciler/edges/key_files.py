@@ -5,6 +5,7 @@ import stat
 from collections.abc import Mapping
 from typing import Any
 
+from reconciler.core.mask import shown
 from reconciler.core.model import UnreadableKey
 
 _LARGEST_BYTES = 4096
@@ -44,6 +45,13 @@ def _open(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
+def _named(path: str) -> str:
+    """Return the path, unless it may be the key itself: base64 may begin with a slash, too."""
+    folder = os.path.dirname(path)  # noqa: PTH120 - of what may be no path at all
+    there = folder.strip("/") and "\0" not in folder and os.path.isdir(folder)  # noqa: PTH112
+    return path if there or shown(path) == repr(path) else shown(path)
+
+
 def _read(field: str, path: object) -> str | UnreadableKey:
     if not isinstance(path, str) or not path.startswith("/"):
         return UnreadableKey(f"{field} is not an absolute path; write one like /run/secrets/kspb")
@@ -51,15 +59,15 @@ def _read(field: str, path: object) -> str | UnreadableKey:
         with open(path, "rb", opener=_open) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
                 advice = "is no regular file; name a file that holds the key"
-                return UnreadableKey(f"{field} names {path}, which {advice}")
+                return UnreadableKey(f"{field} names {_named(path)}, which {advice}")
             content = file.read(_LARGEST_BYTES + 1)
         if len(content) > _LARGEST_BYTES:
             return UnreadableKey(
-                f"{field} names {path}, which is larger than {_LARGEST_BYTES} bytes"
+                f"{field} names {_named(path)}, which is larger than {_LARGEST_BYTES} bytes"
             )
         return content.decode().rstrip("\r\n")
     except UnicodeDecodeError:
-        return UnreadableKey(f"{field} names {path}, which is not UTF-8 text")
+        return UnreadableKey(f"{field} names {_named(path)}, which is not UTF-8 text")
     except (OSError, ValueError) as error:
         why = error.strerror if isinstance(error, OSError) else "is no path"
-        return UnreadableKey(f"{field} names {path}, which can't be read: {why}")
+        return UnreadableKey(f"{field} names {_named(path)}, which can't be read: {why}")

@@ -9,6 +9,7 @@ import pytest
 from reconciler.core.check import Decision, decide
 from reconciler.edges.key_files import with_keys
 from tests.builders import FACTS, document, vpn
+from tests.leaks import PSK, leaked
 
 KEY = "a-key-in-a-file-of-its-own-0001"
 
@@ -102,3 +103,11 @@ def test_a_key_that_is_null_is_not_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [None, [], {}, {"airports": 3}, {"airports": {"kspb": 3}}])
 def test_what_is_no_manifest_is_left_for_others_to_complain_about(content: object) -> None:
     assert with_keys(content) == content
+
+
+@pytest.mark.parametrize("path", ["/" + PSK, "/" + PSK[:9] + "/" + PSK[9:], "/no/" + PSK, PSK])
+def test_a_key_that_stands_where_its_file_should_be_named_is_not_shown(path: str) -> None:
+    found: Any = with_keys({"airports": {"kspb": {"vpn": {"psk_file": path}}}})
+    why = found["airports"]["kspb"]["vpn"]["psk"].why
+    assert why.startswith("psk_file ")
+    assert not leaked(why, PSK), why

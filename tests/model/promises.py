@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from reconciler.core.observed import IkeSa
@@ -97,6 +98,9 @@ def check_truth(report: Report, charon: Charon) -> None:
     for name, status in report.status.connections.items():
         assert status.status != "up" or name in carried, f"{name} is called up and is not"
         assert status.observed == report.status.daemon.reachable
+        if status.observed:
+            assert status.transitions[-1].to_status == status.status
+            assert all(a.to_status == b.from_status for a, b in pairwise(status.transitions))
     assert "pre-shared-key" not in report.status.model_dump_json()
     assert "correct-horse" not in report.status.model_dump_json()
 
