@@ -4,13 +4,12 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, orders
+from reconciler import __version__, orders, show
 from reconciler.core.actions import Action, ContainerAction, Outcome, impact
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -20,9 +19,8 @@ from reconciler.edges.hub_networks import read_hub_networks
 from reconciler.edges.key_files import with_keys
 from reconciler.edges.logs import configure_logging
 from reconciler.edges.manifest import read_document
-from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
+from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError
 from reconciler.healing import remedy
 from reconciler.health import ask
 from reconciler.look import look
@@ -31,11 +29,9 @@ from reconciler.report import describe
 from reconciler.round import run_round
 from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
-from reconciler.text import plan_text, status_text
+from reconciler.text import plan_text
 from reconciler.wiring import mount_faults, real_world
 from reconciler.world import World
-
-_WATCH_S = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -157,33 +153,6 @@ def _apply(settings: Settings, options: argparse.Namespace) -> int:
     return 0 if good and found.valid else 1
 
 
-def _status(settings: Settings, options: argparse.Namespace) -> int:
-    while True:
-        if options.watch and not options.json and sys.stdout.isatty():
-            sys.stdout.write("\x1b[H\x1b[2J")
-        code = _show_status(settings, as_json=options.json)
-        if not options.watch:
-            return code
-        time.sleep(_WATCH_S)
-
-
-def _show_status(settings: Settings, *, as_json: bool) -> int:
-    """Print the status once; 4 if it is missing or stale, else 0 if all are up, else 1."""
-    try:
-        status = read_status(settings.status_file)
-    except StatusError as error:
-        return _fail(4, str(error))
-    now = int(time.time())
-    if as_json:
-        _print(status.model_dump_json(indent=1))
-    else:
-        _print(status_text(status, now, colour=sys.stdout.isatty()))
-    if now - status.timestamp > 2 * settings.resync_seconds:
-        return _fail(4, f"{settings.status_file}: is stale; is the reconciler running?")
-    known = status.daemon.reachable and (status.connections or status.configuration.valid)
-    return 0 if known and all(c.status == "up" for c in status.connections.values()) else 1
-
-
 def _validate(settings: Settings, options: argparse.Namespace) -> int:
     path = options.file or settings.config_path
     try:
@@ -286,10 +255,6 @@ def _apply_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _status_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--watch", action="store_true", help="show it again every 2 s")
-
-
 def _validate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
 
@@ -360,10 +325,10 @@ _COMMANDS = (
     ),
     Command(
         "status",
-        _status,
+        show.status,
         "show how the tunnels are",
         "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
-        _status_options,
+        show.status_options,
     ),
     Command(
         "validate",
