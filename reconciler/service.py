@@ -14,6 +14,7 @@ from reconciler.edges.state import orders_file
 from reconciler.edges.vici_client import ViciClient
 from reconciler.edges.vici_events import EventListener
 from reconciler.loop import Health, Loop
+from reconciler.recent import RecentLogs
 from reconciler.settings import Settings
 from reconciler.wakes import Wakes
 from reconciler.wiring import real_world
@@ -48,11 +49,15 @@ def serve(settings: Settings) -> int:
         evidence.deaf = why
         metrics.log_listening.set(not why)
 
-    events = EventListener(str(settings.vici_socket), wakes.wake, evidence.note, note_deaf)
+    recent = RecentLogs(settings.state_dir)
+    events = EventListener(
+        str(settings.vici_socket), wakes.wake, evidence.note, note_deaf, hear=recent.hear
+    )
     docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)
     server.start()
+    recent.start()
     events.start()
     docker.start()
     for watch in watches:
@@ -68,7 +73,8 @@ def serve(settings: Settings) -> int:
         events.stop()
         docker.stop()
         server.stop()
-    log.info("stopped; tunnels stay up")
+        log.info("stopped; tunnels stay up")
+        recent.stop()
     return 1 if dead else 0
 
 

@@ -23,6 +23,7 @@ LOG = "log"
 TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", LOG)
 # From release 6.0.3; an older charon refuses the whole registration.
 ALERT = "alert"
+_LINE = ("group", "ikesa-name", "ikesa-uniqueid", "msg")
 _RECONNECT_S = 1.0
 # The same failure of the same connection wakes once in this time, however often it comes; so do
 # those of all strangers together. They are counted all the same. But a site that refuses us may be
@@ -34,7 +35,8 @@ class EventListener:
     """Listens until stopped, and reconnects for ever.
 
     `wake` gets a reason; `note_failure` gets each failure; `note_deaf` gets why charon's log is not
-    listened to, and nothing once it is again.
+    listened to, and nothing once it is again; `hear` gets each line of that log: its group, the
+    connection's name if it has one, the IKE_SA's unique id, and the words.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class EventListener:
         note_failure: Callable[[Failure], None],
         note_deaf: Callable[[str], None] = lambda _: None,
         limits: Limits | None = None,
+        hear: Callable[[str, str, str, str], None] = lambda *_: None,
     ) -> None:
         self._thread = threading.Thread(target=self._run, name="vici-events", daemon=True)
         self._path = path
@@ -51,6 +54,7 @@ class EventListener:
         self._note_failure = note_failure
         self._note_deaf = note_deaf
         self._limits = limits or Limits()
+        self._hear = hear
         self._deaf_until_s: float | None = None
         self._stopping = threading.Event()
         self._types: tuple[str, ...] = (ALERT, *TYPES)
@@ -140,6 +144,8 @@ class EventListener:
         now_s = time.monotonic()
         if kind is not None and message is not None:
             self._memory.take(kind.decode(), message, now_s)
+            if kind == b"log":
+                self._hear(*(codec.text(message, key) for key in _LINE))
             if kind not in (b"log", b"alert") and _concerns_a_tunnel(message):
                 self._wake(kind.decode())
         self._tell(now_s)
