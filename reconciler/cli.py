@@ -9,8 +9,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, orders, show
-from reconciler.core.actions import Action, ContainerAction, Outcome, impact
+from reconciler import __version__, explain, orders, show
+from reconciler.core.actions import Outcome
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
 from reconciler.core.observed import Unobserved
@@ -29,7 +29,7 @@ from reconciler.report import describe
 from reconciler.round import run_round
 from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
-from reconciler.text import plan_text
+from reconciler.text import action_json, plan_text
 from reconciler.wiring import mount_faults, real_world
 from reconciler.world import World
 
@@ -84,7 +84,7 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
     for error in seen.errors:
         _fail(1, error)
     if options.json:
-        _print_json({"changes": [_action_json(a) for a in seen.planned], **_notes(seen.decision)})
+        _print_json({"changes": [action_json(a) for a in seen.planned], **_notes(seen.decision)})
     else:
         _print(plan_text(seen.planned, _note_lines(seen.decision)))
     return 3 if seen.planned else 0
@@ -99,20 +99,10 @@ def _plan_container(world: World, observed: Unobserved, options: argparse.Namesp
     if not actions:
         return 1
     if options.json:
-        _print_json({"changes": [_action_json(action) for action in actions]})
+        _print_json({"changes": [action_json(action) for action in actions]})
     else:
         _print(plan_text(actions))
     return 3
-
-
-def _action_json(action: Action | ContainerAction) -> dict[str, str]:
-    kind = type(action).__name__
-    return {
-        "action": kind,
-        "container" if isinstance(action, ContainerAction) else "connection": action.name,
-        "cause": action.cause,
-        "impact": impact(action),
-    }
 
 
 def _notes(decision: Decision) -> dict[str, Any]:
@@ -143,7 +133,7 @@ def _apply(settings: Settings, options: argparse.Namespace) -> int:
             return _fail(1, f"charon can't be asked: {report.observed.reason}")
     found = report.status.configuration
     if options.json:
-        _print_json([{**_action_json(o.action), "error": o.error} for o in outcomes])
+        _print_json([{**action_json(o.action), "error": o.error} for o in outcomes])
     else:
         notes = [f"{fault.severity}: {fault.path}: {fault.message}" for fault in found.faults]
         _print("\n".join([*(map(describe, outcomes) if outcomes else ["nothing to do"]), *notes]))
@@ -329,6 +319,13 @@ _COMMANDS = (
         "show how the tunnels are",
         "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
         show.status_options,
+    ),
+    Command(
+        "explain",
+        explain.explain,
+        "say why one tunnel is as it is, who must act, and what would help",
+        "0 explained; 1 no such connection or airport; 2 usage",
+        explain.explain_options,
     ),
     Command(
         "validate",

@@ -4,6 +4,7 @@ import json
 import logging
 from pathlib import Path
 
+from reconciler.core.explain import CharonLine
 from reconciler.core.routine import is_routine
 from reconciler.edges.logs import JsonFormatter
 from reconciler.edges.recent_log import (
@@ -44,7 +45,7 @@ class RecentLogs:
         self._charon.stop()
 
 
-def charon_said(state_dir: Path, connection: str, most: int) -> tuple[str, ...]:
+def charon_said(state_dir: Path, connection: str, most: int) -> tuple[CharonLine, ...]:
     """Return charon's latest lines about one connection; none if there are none to be had.
 
     What it said before it knew whose attempt it was belongs to that connection, too.
@@ -56,7 +57,7 @@ def charon_said(state_dir: Path, connection: str, most: int) -> tuple[str, ...]:
     said = [_read(line) for line in lines]
     ids = {one["ike_sa"] for one in said if one.get("connection") == connection}
     return tuple(
-        f"{one.get('time', '')} <{one['ike_sa']}> {one.get('words', '')}"
+        CharonLine(time=one.get("time", ""), ike_sa=one["ike_sa"], words=one.get("words", ""))
         for one in said
         if one.get("ike_sa") in ids and one.get("connection") in (connection, "")
     )[-most:]
@@ -67,4 +68,5 @@ def _read(line: bytes) -> dict[str, str]:
         found = json.loads(line)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    texts = isinstance(found, dict) and all(isinstance(one, str) for one in found.values())
+    return found if texts and "ike_sa" in found else {}

@@ -23,7 +23,7 @@ _MOST_NAMES = 12
 _LONGEST_NAME = 24
 # So many lines are seen at one glance: beyond, what is wrong is told once more at the end.
 _GLANCE_LINES = 20
-_STAGES = {
+STAGES = {
     "": "",
     "unknown": "two keys are declared; no tunnel tells which one the site uses",
     "old": "the site uses the old key",
@@ -148,7 +148,7 @@ def _row(connection: ConnectionStatus, now: int, view: View) -> Row:
         "removal held" if connection.removal_held else "",
         "no packet comes back" if connection.health_check == "fail" else "",
         f"paused{_until(connection.paused_until, now)}" if connection.paused else "",
-        _STAGES[connection.key_rotation],
+        STAGES[connection.key_rotation],
     ]
     state = state_of(connection)
     longest = _LONGEST_NAME if view.columns else 1000
@@ -156,7 +156,7 @@ def _row(connection: ConnectionStatus, now: int, view: View) -> Row:
         cut(connection.airport_id, longest),
         cut(connection.connection_name, longest),
         f"{state}?" if view.stale else state,
-        duration(now - connection.since) if connection.since else "-",
+        duration(now - connection.since) if connection.since and connection.observed else "-",
         peer if connection.remote_address else "-",
         size(connection.received_bytes),
         size(connection.sent_bytes),
@@ -248,6 +248,17 @@ def _container_remarks(container: ContainerStatus, now: int) -> Iterable[str]:
     if container.last_action:
         ago = duration(max(0, now - container.last_action_at))
         yield f"{name}: {ago} ago {container.last_action}"
+
+
+def action_json(action: Action | ContainerAction) -> dict[str, str]:
+    """Return one planned action for programs."""
+    kind = type(action).__name__
+    return {
+        "action": kind,
+        "container" if isinstance(action, ContainerAction) else "connection": action.name,
+        "cause": action.cause,
+        "impact": impact(action),
+    }
 
 
 def plan_text(actions: Sequence[Action | ContainerAction], notes: Iterable[str] = ()) -> str:

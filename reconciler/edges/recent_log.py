@@ -35,19 +35,23 @@ def earlier(path: Path) -> Path:
 
 def read_recent(path: Path, most_bytes: int = 2 * _MOST_BYTES) -> bytes:
     """Return the latest lines, at most so many bytes of them. Raises OSError if there are none."""
-    before = b""
-    with contextlib.suppress(OSError):
-        before = earlier(path).read_bytes()
+    before = _content_or_nothing(earlier(path))
     try:
         latest = path.read_bytes()
     except FileNotFoundError:
-        if not before:
-            raise
-        latest = b""  # it was full, and put aside
+        # It was full, and has been put aside, perhaps in this moment.
+        before, latest = earlier(path).read_bytes(), b""
     content = (before + latest)[-most_bytes:]
     if len(content) < most_bytes:
         return content
     return content.partition(b"\n")[2]
+
+
+def _content_or_nothing(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError:
+        return b""
 
 
 class RecentLog:

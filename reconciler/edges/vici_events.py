@@ -14,7 +14,7 @@ from vici.exception import EventUnknownException
 from reconciler.core.flood import Flood, Limits
 from reconciler.core.reasons import HUB_REFUSED, Failure
 from reconciler.edges import vici_codec as codec
-from reconciler.edges.vici_attempts import SETTLE_S, SaMemory, section_of
+from reconciler.edges.vici_attempts import SETTLE_S, SaMemory, name_of, section_of
 from reconciler.edges.vici_codec import BROKEN
 
 log = logging.getLogger(__name__)
@@ -145,7 +145,8 @@ class EventListener:
         if kind is not None and message is not None:
             self._memory.take(kind.decode(), message, now_s)
             if kind == b"log":
-                self._hear(*(codec.text(message, key) for key in _LINE))
+                group, name, *others = (codec.text(message, key) for key in _LINE)
+                self._hear(group, name_of(name), *others)
             if kind not in (b"log", b"alert") and _concerns_a_tunnel(message):
                 self._wake(kind.decode())
         self._tell(now_s)

@@ -110,7 +110,7 @@ def test_what_nobody_could_look_at_is_unknown_and_not_down() -> None:
     )
     lines = status_text(unseen, NOW).splitlines()
     assert lines[0] == "charon can't be asked: no answer"
-    assert lines[2].split()[2] == "unknown"
+    assert lines[2].split()[2:4] == ["unknown", "-"], "since when nobody knows"
 
 
 def test_an_old_status_is_marked_in_every_line_and_tells_the_times_of_then() -> None:

@@ -272,9 +272,10 @@ def test_each_line_of_charons_log_is_handed_on(path: Path, server: ViciServer) -
         assert server.registered.acquire(timeout=DEADLINE_S)
     line = {"group": "IKE", "ikesa-name": "kspb_vpn", "ikesa-uniqueid": "7", "msg": "hello"}
     server.emit(LOG, line)
-    server.emit(LOG, {"group": "NET", "msg": "received packet"})
+    line = {"group": "NET", "ikesa-name": "(unnamed)", "ikesa-uniqueid": "8", "msg": "sent"}
+    server.emit(LOG, line)
     try:
         assert heard.get(timeout=DEADLINE_S) == ("IKE", "kspb_vpn", "7", "hello")
-        assert heard.get(timeout=DEADLINE_S) == ("NET", "", "", "received packet")
+        assert heard.get(timeout=DEADLINE_S) == ("NET", "", "8", "sent")
     finally:
         listener.stop()
