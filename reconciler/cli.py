@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, explain, orders, show
+from reconciler import __version__, diagnose, explain, orders, show
 from reconciler.core.actions import Outcome
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -351,6 +351,13 @@ _COMMANDS = (
         "renew the keys of one connection now, and wait until that is seen",
         "0 renewed; 1 no such connection, or not renewed yet; 2 usage",
         _rekey_options,
+    ),
+    Command(
+        "diagnose",
+        diagnose.diagnose,
+        "put everything that support needs into one archive, without any secret",
+        "0 written, even if some of it could not be had; 1 not written; 2 usage",
+        diagnose.diagnose_options,
     ),
     Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
     Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),
