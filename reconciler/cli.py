@@ -4,23 +4,21 @@ import argparse
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, history, orders, routes
-from reconciler.core.actions import Action, ContainerAction, Outcome, impact
+from reconciler import __version__, diagnose, explain, history, orders, routes, show
+from reconciler.core.actions import Outcome
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
 from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges.hub_networks import read_hub_networks
 from reconciler.edges.logs import configure_logging, masked, tell_uncaught
-from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError, StatusError
+from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError
 from reconciler.healing import remedy
 from reconciler.health import ask
 from reconciler.look import look
@@ -29,11 +27,9 @@ from reconciler.report import describe
 from reconciler.round import run_round
 from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
-from reconciler.text import plan_text, status_text
+from reconciler.text import action_json, plan_text
 from reconciler.wiring import mount_faults, read_manifest, real_world
 from reconciler.world import World
-
-_WATCH_S = 2.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -87,7 +83,7 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
     for error in seen.errors:
         _fail(1, error)
     if options.json:
-        _print_json({"changes": [_action_json(a) for a in seen.planned], **_notes(seen.decision)})
+        _print_json({"changes": [action_json(a) for a in seen.planned], **_notes(seen.decision)})
     else:
         _print(plan_text(seen.planned, _note_lines(seen.decision)))
     return 3 if seen.planned else 0
@@ -102,20 +98,10 @@ def _plan_container(world: World, observed: Unobserved, options: argparse.Namesp
     if not actions:
         return 1
     if options.json:
-        _print_json({"changes": [_action_json(action) for action in actions]})
+        _print_json({"changes": [action_json(action) for action in actions]})
     else:
         _print(plan_text(actions))
     return 3
-
-
-def _action_json(action: Action | ContainerAction) -> dict[str, str]:
-    kind = type(action).__name__
-    return {
-        "action": kind,
-        "container" if isinstance(action, ContainerAction) else "connection": action.name,
-        "cause": action.cause,
-        "impact": impact(action),
-    }
 
 
 def _notes(decision: Decision) -> dict[str, Any]:
@@ -146,7 +132,7 @@ def _apply(settings: Settings, options: argparse.Namespace) -> int:
             return _fail(1, f"charon can't be asked: {report.observed.reason}")
     found = report.status.configuration
     if options.json:
-        _print_json([{**_action_json(o.action), "error": o.error} for o in outcomes])
+        _print_json([{**action_json(o.action), "error": o.error} for o in outcomes])
     else:
         notes = [f"{fault.severity}: {fault.path}: {fault.message}" for fault in found.faults]
         _print("\n".join([*(map(describe, outcomes) if outcomes else ["nothing to do"]), *notes]))
@@ -154,33 +140,6 @@ def _apply(settings: Settings, options: argparse.Namespace) -> int:
         names = ", ".join(found.removals_held)
         return _fail(1, f"held until confirmed with --allow-removals: removal of {names}")
     return 0 if good and found.valid else 1
-
-
-def _status(settings: Settings, options: argparse.Namespace) -> int:
-    while True:
-        if options.watch and not options.json and sys.stdout.isatty():
-            sys.stdout.write("\x1b[H\x1b[2J")
-        code = _show_status(settings, as_json=options.json)
-        if not options.watch:
-            return code
-        time.sleep(_WATCH_S)
-
-
-def _show_status(settings: Settings, *, as_json: bool) -> int:
-    """Print the status once; 4 if it is missing or stale, else 0 if all are up, else 1."""
-    try:
-        status = read_status(settings.status_file)
-    except StatusError as error:
-        return _fail(4, str(error))
-    now = int(time.time())
-    if as_json:
-        _print(status.model_dump_json(indent=1))
-    else:
-        _print(status_text(status, now, colour=sys.stdout.isatty()))
-    if now - status.timestamp > 2 * settings.resync_seconds:
-        return _fail(4, f"{settings.status_file}: is stale; is the reconciler running?")
-    known = status.daemon.reachable and (status.connections or status.configuration.valid)
-    return 0 if known and all(c.status == "up" for c in status.connections.values()) else 1
 
 
 def _validate(settings: Settings, options: argparse.Namespace) -> int:
@@ -285,10 +244,6 @@ def _apply_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _status_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--watch", action="store_true", help="show it again every 2 s")
-
-
 def _validate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", nargs="?", type=Path, help="default: CONFIG_PATH")
 
@@ -368,10 +323,17 @@ _COMMANDS = (
     ),
     Command(
         "status",
-        _status,
+        show.status,
         "show how the tunnels are",
         "0 all up; 1 not all up; 2 usage; 4 status missing or stale",
-        _status_options,
+        show.status_options,
+    ),
+    Command(
+        "explain",
+        explain.explain,
+        "say why one tunnel is as it is, who must act, and what would help",
+        "0 explained; 1 no such connection or airport; 2 usage",
+        explain.explain_options,
     ),
     Command(
         "validate",
@@ -411,6 +373,13 @@ _COMMANDS = (
         "show when and why tunnels went down and came back",
         "0 shown; 1 no such connection, or the journal can't be read; 2 usage",
         history.options,
+    ),
+    Command(
+        "diagnose",
+        diagnose.diagnose,
+        "put everything that support needs into one archive, without any secret",
+        "0 written, even if some of it could not be had; 1 not written; 2 usage",
+        diagnose.diagnose_options,
     ),
     Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
     Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),

@@ -8,7 +8,8 @@ ReconcilerError
 ├── IkeRefused       charon said no to one request: that action failed, others go on
 ├── StatusError      the status file can't be read or written
 ├── StateError       the state volume can't be read or written
-└── OrderError       what was asked for by command line can't be had
+├── OrderError       what was asked for by command line can't be had
+└── DiagnoseError    the archive for support can't be handed out
 """
 
 
@@ -46,3 +47,7 @@ class StateError(ReconcilerError):
 
 class OrderError(ReconcilerError):
     """What was asked for by command line can't be had."""
+
+
+class DiagnoseError(ReconcilerError):
+    """The archive for support can't be handed out."""

@@ -13,9 +13,10 @@ from reconciler.edges.journal import Entry, journal_file, read_journal
 from reconciler.edges.state import State
 from reconciler.edges.status_file import read_status
 from reconciler.errors import StatusError
+from reconciler.layout import table
 from reconciler.orders import connection_name, parse_duration_s
 from reconciler.settings import Settings
-from reconciler.text import duration, table
+from reconciler.text import duration
 
 _HEADINGS = (
     *("TIME (UTC)", "AGO", "AIRPORT", "CONNECTION", "FROM", "TO", "LASTED"),

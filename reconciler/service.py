@@ -19,6 +19,7 @@ from reconciler.edges.state import orders_file
 from reconciler.edges.vici_client import ViciClient
 from reconciler.edges.vici_events import EventListener
 from reconciler.loop import Health, Loop
+from reconciler.recent import RecentLogs
 from reconciler.settings import Settings
 from reconciler.wakes import Wakes
 from reconciler.wiring import real_world
@@ -68,14 +69,17 @@ def serve(settings: Settings) -> int:
         evidence.deaf = why
         metrics.log_listening.set(not why)
 
+    recent = RecentLogs(settings.state_dir)
     events = EventListener(
         *(str(settings.vici_socket), wakes.wake, evidence.note, note_deaf),
         note_ended=evidence.note_ended,
+        hear=recent.hear,
     )
     docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)
     server.start()
+    recent.start()
     events.start()
     docker.start()
     for worker in workers:
@@ -91,7 +95,8 @@ def serve(settings: Settings) -> int:
         events.stop()
         docker.stop()
         server.stop()
-    log.info("stopped; tunnels stay up")
+        log.info("stopped; tunnels stay up")
+        recent.stop()
     return 1 if dead else 0
 
 

@@ -1,9 +1,8 @@
 """The tables of the documentation say what the code says."""
 
-import re
 from pathlib import Path
 
-from reconciler.core.negotiated import Flaw
+from reconciler.core.negotiated import FIXES, Flaw
 from reconciler.core.reasons import FAILURES, MEANINGS, Code
 
 REASONS = (Path(__file__).parents[1] / "docs" / "reasons.md").read_text()
@@ -35,6 +34,6 @@ def test_so_does_every_state() -> None:
     assert rows("States") == expected(tuple(code for code in Code if code not in FAILURES))
 
 
-def test_so_does_every_flaw() -> None:
-    named = [re.sub("`", "", row[0]) for row in rows("Up, but not as declared")]
-    assert named == [flaw.value for flaw in Flaw]
+def test_so_does_every_flaw_with_its_fix() -> None:
+    told = [(row[0], row[-1]) for row in rows("Up, but not as declared")]
+    assert told == [(f"`{flaw}`", FIXES[flaw]) for flaw in Flaw]

@@ -4,7 +4,7 @@ Which side dialled is no fault. A CHILD_SA made together with its IKE_SA has no 
 and one without PFS has none either; both are declared.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,6 +34,22 @@ class Flaw(StrEnum):
         """Who must act."""
         duplicate = self in (Flaw.DUPLICATE_IKE_SAS, Flaw.DUPLICATE_CHILD_SAS)
         return Side.NOBODY if duplicate else Side.SITE
+
+
+FIXES: Mapping[Flaw, str] = {
+    Flaw.NARROWED_SELECTORS: "Set the router's remote network to `local_subnet`.",
+    Flaw.OTHER_IKE_ALGORITHMS: "Set the router's IKE proposal to `encryption` and `dh_group`.",
+    Flaw.OTHER_ESP_ALGORITHMS: (
+        "For some seconds after a change of the declaration this is right. Otherwise set the "
+        "router's ESP proposal."
+    ),
+    Flaw.DUPLICATE_IKE_SAS: (
+        "The reconciler ends the older ones. If this stays or comes back, two routers use the same "
+        "identity."
+    ),
+    Flaw.DUPLICATE_CHILD_SAS: "See the router's log. It should have closed the older one.",
+    Flaw.NO_NAT_TRAVERSAL: "Switch on NAT traversal on the router.",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,9 @@
 Every call has a short deadline, because the loop waits for it.
 """
 
+from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 import docker
 from docker.errors import APIError, DockerException, NotFound
@@ -23,6 +25,19 @@ _ACT_S = 4
 # A charon that hangs does not heed SIGTERM; one that hears it needs far less for its goodbyes.
 _STOP_S = 2
 _LONGEST_WORDS = 200
+_ENGINE = ("Version", "ApiVersion", "MinAPIVersion", "Os", "Arch", "KernelVersion", "GitCommit")
+# Of what inspect tells: nothing that could hold a secret, such as the environment's values.
+_SHOWN: dict[str, tuple[str, ...]] = {
+    "State": (
+        *("Status", "Running", "Paused", "Restarting", "OOMKilled", "Dead", "ExitCode", "Error"),
+        *("StartedAt", "FinishedAt", "Health"),
+    ),
+    "HostConfig": (
+        *("NetworkMode", "RestartPolicy", "CapAdd", "CapDrop", "Privileged", "ReadonlyRootfs"),
+        *("SecurityOpt", "Devices", "Memory", "NanoCpus", "Tmpfs", "Init"),
+    ),
+    "Config": ("Image", "User", "Entrypoint", "Cmd", "Healthcheck", "StopTimeout"),
+}
 
 
 class Containers:
@@ -45,6 +60,29 @@ class Containers:
             self._close()
             return ContainerStatus(name=self._container, state="unknown", error=_words(error))
         return _status(self._container, found)
+
+    def inspect(self) -> dict[str, Any]:
+        """Return what may be shown of the container. Raises ContainerRefused."""
+        return _shown(self._ask(lambda client: client.inspect_container(self._container)))
+
+    def engine(self) -> dict[str, Any]:
+        """Return the engine's versions. Raises ContainerRefused."""
+        found = self._ask(lambda client: client.version())
+        return {key: found[key] for key in _ENGINE if key in found}
+
+    def _ask(self, question: Callable[[docker.APIClient], Any]) -> dict[str, Any]:
+        if not self._docker_host:
+            raise ContainerRefused("no Docker API is configured (DOCKER_HOST)")
+        try:
+            found = question(self._connected(_LOOK_S))
+        except (DockerException, RequestException) as error:
+            self._close()
+            raise ContainerRefused(_words(error)) from error
+        return found if isinstance(found, dict) else {}
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._close()
 
     def carry_out(self, action: ContainerAction) -> None:
         """Return when Docker has done it, after some seconds at most. Raises ContainerRefused."""
@@ -73,6 +111,28 @@ class Containers:
         if self._client is not None:
             self._client.close()
         self._client = None
+
+
+def _shown(found: dict[str, Any]) -> dict[str, Any]:
+    """Reduce what inspect tells to what matters and may be shown."""
+    shown: dict[str, Any] = {
+        key: found[key]
+        for key in ("Name", "Id", "Created", "Image", "RestartCount")
+        if key in found
+    }
+    for part, keys in _SHOWN.items():
+        values = found.get(part)
+        if isinstance(values, dict):
+            shown[part] = {key: values[key] for key in keys if key in values}
+    config = found.get("Config")
+    variables = config.get("Env") if isinstance(config, dict) else None
+    shown["variables"] = sorted(one.partition("=")[0] for one in variables or ())
+    mounts = found.get("Mounts")
+    shown["mounts"] = [
+        {key: mount.get(key) for key in ("Type", "Name", "Source", "Destination", "RW")}
+        for mount in (mounts if isinstance(mounts, list) else ())
+    ]
+    return shown
 
 
 def _words(error: Exception) -> str:

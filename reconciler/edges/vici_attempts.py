@@ -101,7 +101,7 @@ class SaMemory:
         words, unique_id = codec.text(message, "msg"), codec.text(message, "ikesa-uniqueid")
         if not unique_id:
             return
-        name = _name(codec.text(message, "ikesa-name"))
+        name = name_of(codec.text(message, "ikesa-name"))
         fact = _FACT.match(words)
         # Of a site that is up and well there is nothing to remember, and a lot is said.
         if fact and (not name or unique_id in self._sas or fact["target"]):
@@ -194,7 +194,7 @@ def section_of(message: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
     """Return name and body of the IKE_SA of an event; the name is empty while it has none."""
     found = ((key, value) for key, value in message.items() if isinstance(value, Mapping))
     name, about = next(found, ("", {}))
-    return _name(name), about
+    return name_of(name), about
 
 
 def _identity(about: Mapping[str, Any], key: str) -> str:
@@ -202,7 +202,8 @@ def _identity(about: Mapping[str, Any], key: str) -> str:
     return "" if identity == "%any" else identity
 
 
-def _name(name: str) -> str:
+def name_of(name: str) -> str:
+    """Return a connection's name as charon tells it; empty while it has none."""
     return "" if name == _UNNAMED else name
 
 

@@ -22,6 +22,17 @@ from reconciler.errors import IkeNoAccess, IkeRefused, IkeUnreachable
 
 T = TypeVar("T")
 _ANSWER_S = 2.0
+# What changes nothing and tells no secret, with the event by which the answer comes, if it does.
+QUESTIONS = {
+    "version": "",
+    "stats": "",
+    "get-shared": "",  # ids only; charon gives no key away
+    "get-algorithms": "",
+    "get-counters": "",
+    "list-conns": "list-conn",
+    "list-sas": "list-sa",
+    "list-policies": "list-policy",
+}
 # No socket, no right to it, or nothing left of our own to open it with.
 _NO_ACCESS = frozenset(
     {errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM}
@@ -135,6 +146,17 @@ class ViciClient:
         finally:
             client.close()
         return True
+
+    def read(self, question: str, **criteria: str) -> list[dict[str, Any]]:
+        """Ask one of QUESTIONS and return the whole answer as charon gives it, in texts."""
+        event, message = QUESTIONS[question], dict(criteria)
+        if not event:
+            return [self._call(lambda session: codec.plain(session.request(question, message)))]
+        return self._call(
+            lambda session: [
+                codec.plain(told) for told in session.streamed_request(question, event, message)
+            ]
+        )
 
     def close(self) -> None:
         """Drop the connection; the next call makes a new one."""

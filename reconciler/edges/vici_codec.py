@@ -63,6 +63,15 @@ def texts(message: Raw, key: str) -> tuple[str, ...]:
     return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in value)
 
 
+def plain(value: object) -> Any:
+    """Turn any value of a message into texts, lists and dicts, to be shown as it is."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [plain(item) for item in value]
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+
+
 def daemon(version: Raw, stats: Raw) -> Daemon:
     """Translate `version` and `stats`."""
     workers, sas = section(stats, "workers"), section(stats, "ikesas")

@@ -15,7 +15,7 @@ from reconciler.core.flood import Flood, Limits
 from reconciler.core.reasons import HUB_REFUSED, Failure
 from reconciler.core.tally import EndedChild, passed_through
 from reconciler.edges import vici_codec as codec
-from reconciler.edges.vici_attempts import SETTLE_S, SaMemory, section_of
+from reconciler.edges.vici_attempts import SETTLE_S, SaMemory, name_of, section_of
 from reconciler.edges.vici_codec import BROKEN
 
 log = logging.getLogger(__name__)
@@ -24,6 +24,7 @@ LOG = "log"
 TYPES = ("ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update", LOG)
 # From release 6.0.3; an older charon refuses the whole registration.
 ALERT = "alert"
+_LINE = ("group", "ikesa-name", "ikesa-uniqueid", "msg")
 _RECONNECT_S = 1.0
 # The same failure of the same connection wakes once in this time, however often it comes; so do
 # those of all strangers together. They are counted all the same. But a site that refuses us may be
@@ -35,7 +36,9 @@ class EventListener:
     """Listens until stopped, and reconnects for ever.
 
     `wake` gets a reason; `note_failure` gets each failure; `note_deaf` gets why charon's log is not
-    listened to, and nothing once it is again; `note_ended` gets the last word about a CHILD_SA.
+    listened to, and nothing once it is again; `note_ended` gets the last word about a CHILD_SA;
+    `hear` gets each line of that log: its group, the connection's name if it has one, the
+    IKE_SA's unique id, and the words.
     """
 
     def __init__(
@@ -46,6 +49,7 @@ class EventListener:
         note_deaf: Callable[[str], None] = lambda _: None,
         limits: Limits | None = None,
         note_ended: Callable[[EndedChild], None] = lambda _: None,
+        hear: Callable[[str, str, str, str], None] = lambda *_: None,
     ) -> None:
         self._thread = threading.Thread(target=self._run, name="vici-events", daemon=True)
         self._path = path
@@ -54,6 +58,7 @@ class EventListener:
         self._note_deaf = note_deaf
         self._note_ended = note_ended
         self._limits = limits or Limits()
+        self._hear = hear
         self._deaf_until_s: float | None = None
         self._stopping = threading.Event()
         self._types: tuple[str, ...] = (ALERT, *TYPES)
@@ -145,6 +150,9 @@ class EventListener:
             self._memory.take(kind.decode(), message, now_s)
             for ended in _ended_children(kind, message, now_s):
                 self._note_ended(ended)
+            if kind == b"log":
+                group, name, *others = (codec.text(message, key) for key in _LINE)
+                self._hear(group, name_of(name), *others)
             if kind not in (b"log", b"alert") and _concerns_a_tunnel(message):
                 self._wake(kind.decode())
         self._tell(now_s)

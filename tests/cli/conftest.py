@@ -27,7 +27,7 @@ class Installation:
         self.status = directory / "vpn-status.json"
         self.state = directory / "state"
         self.state.mkdir()
-        self._flags = [
+        self.flags = [
             f"--config-path={self.config}",
             f"--status-file={self.status}",
             f"--state-dir={self.state}",
@@ -41,7 +41,7 @@ class Installation:
     def run(self, command: str, *arguments: str) -> Answer:
         """Call `reconciler <command> …`."""
         self._read()
-        code = main([command, *self._flags, *arguments])
+        code = main([command, *self.flags, *arguments])
         return Answer(code, *self._read())
 
 

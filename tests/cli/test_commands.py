@@ -24,6 +24,8 @@ COMMANDS = {
     "status": ("0 all up", "1 not all up", "2 usage", "4 status missing or stale"),
     "validate": ("0 no error", "1 errors", "2 usage"),
     "schema": ("0", "2 usage"),
+    "explain": ("0 explained", "1 no such connection", "2 usage"),
+    "diagnose": ("0 written", "1 not written", "2 usage"),
 }
 
 
@@ -162,6 +164,10 @@ def test_an_apply_without_charon_is_1_and_says_so_in_the_status(
         ["status", "--status-file"],
         ["schema", "gateway"],
         ["validate", "one.json", "two.json"],
+        ["explain"],
+        ["status", "--not-up", "--state=up"],
+        ["status", "--watch", "--interval=0"],
+        ["status", "--colour=blue"],
     ],
     ids=" ".join,
 )
@@ -203,7 +209,9 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         assert f"    {command} " in text
 
 
-@pytest.mark.parametrize("command", ["plan", "apply", "status", "validate", "schema"])
+@pytest.mark.parametrize(
+    "command", ["plan", "apply", "status", "validate", "schema", "explain", "diagnose"]
+)
 def test_every_command_that_prints_can_print_json(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

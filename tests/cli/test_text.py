@@ -12,7 +12,7 @@ from reconciler.core.status import (
     DegradedReason,
     FaultStatus,
 )
-from reconciler.text import duration, plan_text, size, status_text
+from reconciler.text import View, duration, plan_text, size, status_text
 from tests.builders import connection
 from tests.edges.test_status_file import CONNECTION, status
 
@@ -41,7 +41,7 @@ DOWN = CONNECTION.model_copy(
 def text(*connections: ConnectionStatus, colour: bool = False, **changes: object) -> str:
     named = {one.connection_name: one for one in connections}
     made = status(NOW - 5).model_copy(update={"connections": named, **changes})
-    return status_text(made, NOW, colour=colour)
+    return status_text(made, NOW, View(colour=colour))
 
 
 def test_the_table_has_a_line_for_each_tunnel_in_order_of_name() -> None:
@@ -225,4 +225,4 @@ def test_sizes_are_short(count: int, expected: str) -> None:
 def test_what_is_worth_a_word_stands_beside_the_tunnel(seen: dict[str, object], words: str) -> None:
     tunnel = CONNECTION.model_copy(update=seen)
     found = status().model_copy(update={"connections": {"kspb_vpn": tunnel}})
-    assert words in status_text(found, 100, colour=False)
+    assert words in status_text(found, 100)

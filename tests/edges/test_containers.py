@@ -189,3 +189,51 @@ def test_an_engine_that_was_restarted_is_asked_on_a_new_connection(tmp_path: Pat
     assert seen(containers).state == "unknown"
     with docker_server(path):
         assert seen(containers).state == "running"
+
+
+def test_for_a_reader_the_container_is_reduced_to_what_may_be_shown(
+    server: DockerServer, containers: Containers
+) -> None:
+    server.container = {
+        "Id": "0123",
+        "RestartCount": 2,
+        "State": {"Status": "running", "Pid": 7},
+        "Config": {
+            "Image": "vpn-charon",
+            "Env": ["SECRET=x", "DATAPLANE=auto"],
+            "Labels": {"a": 1},
+        },
+        "HostConfig": {"CapAdd": ["NET_ADMIN"], "LogConfig": {"Config": {"token": "x"}}},
+        "Mounts": [{"Type": "volume", "Name": "vpn_vici", "Destination": "/run/vici", "Driver": 1}],
+        "NetworkSettings": {},
+    }
+    assert containers.inspect() == {
+        "Id": "0123",
+        "RestartCount": 2,
+        "State": {"Status": "running"},
+        "Config": {"Image": "vpn-charon"},
+        "HostConfig": {"CapAdd": ["NET_ADMIN"]},
+        "variables": ["DATAPLANE", "SECRET"],
+        "mounts": [
+            {
+                "Type": "volume",
+                "Name": "vpn_vici",
+                "Source": None,
+                "Destination": "/run/vici",
+                "RW": None,
+            }
+        ],
+    }
+    assert containers.engine() == {"ApiVersion": "1.41", "MinAPIVersion": "1.12"}
+    containers.close()
+
+
+def test_for_a_reader_it_is_said_why_the_container_can_not_be_seen(
+    server: DockerServer, containers: Containers
+) -> None:
+    with pytest.raises(ContainerRefused, match="no Docker API is configured"):
+        Containers("", "gateway").inspect()
+    server.container = None
+    with pytest.raises(ContainerRefused, match="404 No such container"):
+        containers.inspect()
+    containers.close()

@@ -388,3 +388,21 @@ def test_after_abort_every_call_fails_at_once(server: ViciServer, client: ViciCl
 def test_closing_twice_or_unused_harms_nothing(client: ViciClient) -> None:
     client.close()
     client.close()
+
+
+def test_a_question_for_a_reader_is_answered_as_charon_says_it(
+    server: ViciServer, client: ViciClient
+) -> None:
+    assert client.read("version") == [VERSION]
+    assert client.read("list-conns", ike=OTHER.name) == [
+        {OTHER.name: {"children": {OTHER.child_name: {}}}}
+    ]
+    (sa, _) = client.read("list-sas")
+    assert sa[KSPB.name]["child-sas"] == IKE["child-sas"]
+    assert client.read("get-shared") == [{"keys": [KSPB.secret_id, "theirs"]}]
+
+
+def test_nothing_that_changes_anything_is_a_question(client: ViciClient) -> None:
+    for command in ("load-conn", "terminate", "clear-creds"):
+        with pytest.raises(KeyError):
+            client.read(command)

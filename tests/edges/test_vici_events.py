@@ -282,3 +282,22 @@ def test_after_the_quiet_time_the_log_is_listened_to_again(path: Path, server: V
     while Code.WRONG_PSK not in codes:
         codes.add(listening.failures.get(timeout=DEADLINE_S).code)
     listening.listener.stop()
+
+
+def test_each_line_of_charons_log_is_handed_on(path: Path, server: ViciServer) -> None:
+    heard: queue.Queue[tuple[str, str, str, str]] = queue.Queue()
+    listener = EventListener(
+        str(path), lambda _: None, lambda _: None, hear=lambda *line: heard.put(line)
+    )
+    listener.start()
+    for _ in (ALERT, *TYPES):
+        assert server.registered.acquire(timeout=DEADLINE_S)
+    line = {"group": "IKE", "ikesa-name": "kspb_vpn", "ikesa-uniqueid": "7", "msg": "hello"}
+    server.emit(LOG, line)
+    line = {"group": "NET", "ikesa-name": "(unnamed)", "ikesa-uniqueid": "8", "msg": "sent"}
+    server.emit(LOG, line)
+    try:
+        assert heard.get(timeout=DEADLINE_S) == ("IKE", "kspb_vpn", "7", "hello")
+        assert heard.get(timeout=DEADLINE_S) == ("NET", "", "8", "sent")
+    finally:
+        listener.stop()
