@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, orders, routes
+from reconciler import __version__, orders, proxy, routes
 from reconciler.core.actions import Action, ContainerAction, Outcome, impact
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         return _fail(2, str(error))
     # One-shot commands answer on standard output; their log is for what goes wrong.
-    level = settings.log_level if options.command == "run" else "error"
+    level = settings.log_level if options.command in ("run", "proxy") else "error"
     configure_logging(settings.log_format, level)
     run: Callable[[Settings, argparse.Namespace], int] = options.run
     try:
@@ -396,6 +396,13 @@ _COMMANDS = (
         "say which way leads to a camera, and why",
         routes.EXIT_CODES,
         routes.add_options,
+    ),
+    Command(
+        "proxy",
+        proxy.proxy,
+        "lead programs outside of the hub's network to cameras behind tunnels",
+        "0 stopped; 1 could not start; 2 usage",
+        prints=False,
     ),
     Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
     Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),
