@@ -14,12 +14,14 @@ from bench.cases import cold, observe, one_edit
 from bench.machine import machine_facts
 from bench.measure import Result, say, table
 from bench.memory import memory
+from bench.probing import probing
 from bench.recovery import recovery
 
 BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "cold": cold,
     "edit": one_edit,
     "observe": observe,
+    "probing": probing,
     "memory": memory,
     "recovery-1": partial(recovery, 1),
     "recovery-200": partial(recovery, 200),
