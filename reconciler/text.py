@@ -44,7 +44,7 @@ def _row(connection: ConnectionStatus, now: int) -> tuple[str, ...]:
         *(f"degraded: {one.text}" for one in connection.degraded_reasons),
         "last good declaration, the new one is faulty" if connection.last_good else "",
         "removal held" if connection.removal_held else "",
-        "no packet comes back" if connection.health_check == "fail" else "",
+        _health_remark(connection),
         f"paused{_until(connection.paused_until, now)}" if connection.paused else "",
         _STAGES[connection.key_rotation],
     ]
@@ -59,6 +59,12 @@ def _row(connection: ConnectionStatus, now: int) -> tuple[str, ...]:
         connection.who_must_act or "-",
         "; ".join(filter(None, remarks)) or "-",
     )
+
+
+def _health_remark(connection: ConnectionStatus) -> str:
+    """Say that nothing comes back; where a probe tells that, it stands among what is degraded."""
+    told = connection.probe is not None
+    return "no packet comes back" if connection.health_check == "fail" and not told else ""
 
 
 def _until(then: int, now: int) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reconciler.core.negotiated import Flaw
 from reconciler.core.reasons import FAILURES, MEANINGS, Code
+from reconciler.core.routing import Route
 
 REASONS = (Path(__file__).parents[1] / "docs" / "reasons.md").read_text()
 
@@ -38,3 +39,12 @@ def test_so_does_every_state() -> None:
 def test_so_does_every_flaw() -> None:
     named = [re.sub("`", "", row[0]) for row in rows("Up, but not as declared")]
     assert named == [flaw.value for flaw in Flaw]
+    sides = [row[3] for row in rows("Up, but not as declared")]
+    assert sides == [flaw.side.value for flaw in Flaw]
+
+
+def test_every_verdict_on_a_camera_stands_in_its_table() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "cameras.md").read_text()
+    table = text.split("\n## Which way leads to a camera\n")[1].split("\n### ")[0]
+    lines = [line for line in table.splitlines() if line.startswith("| `")][1:]
+    assert [line.split("`")[1] for line in lines] == [route.value for route in Route]

@@ -75,6 +75,8 @@ class Stack:
             "NETWORK_PREFIX": NETWORK_PREFIX,
             "HTTP_PORT": str(HTTP_PORT),
             "SITE_DPD_DELAY": "5s",
+            "PROBE_INTERVAL_SECONDS": "5",
+            "CAMERA_INTERVAL_SECONDS": "10",
             "RESTARTS_PER_HOUR": "1000",  # the tests do in minutes what else takes months
         }
 
