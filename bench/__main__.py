@@ -14,6 +14,7 @@ from bench.cases import cold, observe, one_edit
 from bench.machine import machine_facts
 from bench.measure import Result, say, table
 from bench.memory import memory
+from bench.probing import probing
 from bench.recovery import recovery
 from bench.scrape import scrape
 
@@ -22,6 +23,7 @@ BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "edit": one_edit,
     "observe": observe,
     "scrape": scrape,
+    "probing": probing,
     "memory": memory,
     "recovery-1": partial(recovery, 1),
     "recovery-200": partial(recovery, 200),

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, diagnose, explain, history, orders, routes, show
+from reconciler import __version__, diagnose, explain, history, orders, proxy, routes, show
 from reconciler.core.actions import Outcome
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         return _fail(2, str(error))
     # One-shot commands answer on standard output; their log is for what goes wrong.
-    level = settings.log_level if options.command == "run" else "error"
+    level = settings.log_level if options.command in ("run", "proxy") else "error"
     configure_logging(settings.log_format, level)
     sys.excepthook = tell_uncaught
     run: Callable[[Settings, argparse.Namespace], int] = options.run
@@ -380,6 +380,13 @@ _COMMANDS = (
         "put everything that support needs into one archive, without any secret",
         "0 written, even if some of it could not be had; 1 not written; 2 usage",
         diagnose.diagnose_options,
+    ),
+    Command(
+        "proxy",
+        proxy.proxy,
+        "lead programs outside of the hub's network to cameras behind tunnels",
+        "0 stopped; 1 could not start; 2 usage",
+        prints=False,
     ),
     Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
     Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from reconciler.core import explain as core
@@ -20,6 +19,7 @@ from reconciler.core.explain import Explanation, Subject
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import MEANINGS
 from reconciler.core.status import ConnectionStatus, Status
+from reconciler.core.transitions import Tail
 from reconciler.edges.manifest import read_document
 from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
@@ -107,7 +107,6 @@ class _Said:
     """What the running reconciler said last; `missing`: why nothing can be had of it."""
 
     status: Status | None
-    raw: Mapping[str, Any]
     stale: bool = False
     missing: str = ""
 
@@ -116,22 +115,17 @@ class _Said:
         try:
             status = read_status(settings.status_file)
         except StatusError as error:
-            return cls(None, {}, missing=str(error))
-        raw = _connections_in(settings.status_file)
-        return cls(status, raw, stale=is_stale(status, settings, now))
+            return cls(None, missing=str(error))
+        return cls(status, stale=is_stale(status, settings, now))
 
     def of(self, name: str) -> ConnectionStatus | None:
         """Return what it says of a connection, as far as it counts now."""
         return self.status.connections.get(name) if self.status and not self.stale else None
 
-
-def _connections_in(path: Path) -> Mapping[str, Any]:
-    """Return the connections of the status file as they stand there, newer keys included."""
-    try:
-        found = json.loads(path.read_bytes()).get("connections")
-    except (OSError, ValueError, AttributeError):
-        return {}
-    return found if isinstance(found, Mapping) else {}
+    def transitions(self, name: str) -> Tail:
+        """Return the last ones, from a stale status as well: they have their times."""
+        found = self.status.connections.get(name) if self.status else None
+        return found.transitions if found else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +159,7 @@ class _Case:
                 ike_view(sa, self.now, partial(core.is_as_declared, connection)) for sa in raw_sas
             ),
             "charon_said": charon_said(self.settings.state_dir, name, _MOST_LINES),
-            "transitions": core.transitions(_key(self.said.raw.get(name), "transitions")),
+            "transitions": self.said.transitions(name),
         }
         if connection is None:
             return Explanation(

@@ -246,6 +246,7 @@ def _nothing_to_do(found: Explanation) -> str:
 def _history(found: Explanation) -> Iterator[Field]:
     for one in found.transitions[-_MOST_TRANSITIONS:]:
         change = f"{one.from_status or 'first seen'} to {one.to_status}"
+        change = f"still {one.to_status}" if one.from_status == one.to_status else change
         yield _at(one.at, found.at), f"{change}{f': {one.reason}' if one.reason else ''}"
 
 

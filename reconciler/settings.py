@@ -24,6 +24,7 @@ class Settings:
     daemon_deadline_seconds: float = 20.0
     restarts_per_hour: int = 6
     listen: str = "127.0.0.1:9580"
+    proxy_listen: str = "127.0.0.1:9585"
     resync_seconds: float = 30.0
     dpd_delay_seconds: int = 20
     hold_removals: str = "yes"
@@ -46,8 +47,17 @@ class Settings:
     @property
     def listen_address(self) -> tuple[str, int]:
         """Host and port of the HTTP endpoint."""
-        host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port)
+        return _host_and_port(self.listen)
+
+    @property
+    def proxy_address(self) -> tuple[str, int]:
+        """Host and port of the camera proxy."""
+        return _host_and_port(self.proxy_listen)
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 HELP = {
@@ -63,6 +73,7 @@ HELP = {
     "daemon_deadline_seconds": "after so long a silence charon is restarted; 10 to 600",
     "restarts_per_hour": "so often at most the container is acted upon; 1 to 1000",
     "listen": "host:port of /metrics, /healthz, /readyz and /status",
+    "proxy_listen": "host:port of the camera proxy; only `proxy` heeds it",
     "resync_seconds": "the status is never older than this; 5 to 300",
     "dpd_delay_seconds": "silence after which a site is asked for a sign of life; 10 to 30",
     "probes": "ask through the tunnels whether what is behind them answers; yes or no",
@@ -126,6 +137,10 @@ def _check(settings: Settings) -> None:
             "write debug, info, warning or error",
         ),
         "LISTEN": (_is_address(settings.listen), "write host:port, like 127.0.0.1:9580"),
+        "PROXY_LISTEN": (
+            _is_address(settings.proxy_listen),
+            "write host:port, like 127.0.0.1:9585",
+        ),
     }
     for name, (right, hint) in checks.items():
         if not right:

@@ -146,7 +146,7 @@ def _row(connection: ConnectionStatus, now: int, view: View) -> Row:
         *(f"degraded: {one.text}" for one in connection.degraded_reasons),
         "last good declaration, the new one is faulty" if connection.last_good else "",
         "removal held" if connection.removal_held else "",
-        "no packet comes back" if connection.health_check == "fail" else "",
+        _health_remark(connection),
         f"paused{_until(connection.paused_until, now)}" if connection.paused else "",
         STAGES[connection.key_rotation],
     ]
@@ -170,6 +170,12 @@ def _codes(connection: ConnectionStatus, state: str) -> dict[int, str]:
     worse = state == "up" and _is_worth_a_look(connection)
     must_act = {_MUST_ACT: _BOLD} if connection.who_must_act else {}
     return {_STATUS: _COLOURS["degraded" if worse else state], **must_act}
+
+
+def _health_remark(connection: ConnectionStatus) -> str:
+    """Say that nothing comes back; where a probe tells that, it stands among what is degraded."""
+    told = connection.probe is not None
+    return "no packet comes back" if connection.health_check == "fail" and not told else ""
 
 
 def _until(then: int, now: int) -> str:

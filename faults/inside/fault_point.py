@@ -19,7 +19,8 @@ from reconciler.round import run_round
 from reconciler.settings import read_settings
 from reconciler.wiring import real_world
 
-_NOT_PORTS = {"settings", "clock", "stopping", "jitter"}
+_NOT_PORTS = {"settings", "clock", "stopping", "jitter", "time_zones"}
+_NOT_PORTS |= {"names", "probe", "probed", "why_not_probed"}  # nobody probes in one round
 
 
 class Points:

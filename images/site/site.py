@@ -1,5 +1,7 @@
 #!/usr/bin/python3
-"""A mock airport: charon as the router that dials the hub, and an HTTP camera on its LAN.
+"""A mock airport: charon as the router that dials the hub, and a camera on its LAN.
+
+The camera gives a picture over HTTP, and describes its stream over RTSP; it has none to play.
 
 Configured by the environment only; see Settings.
 """
@@ -21,7 +23,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
-from socketserver import ThreadingTCPServer
+from socketserver import StreamRequestHandler, ThreadingTCPServer
 from types import FrameType
 from urllib.request import urlopen
 
@@ -43,6 +45,8 @@ class Settings:
     lan: str
     camera: str
     camera_port: int
+    rtsp_port: int
+    hub_port: int
     hub_subnet: str
     ike_proposal: str
     esp_proposal: str
@@ -74,6 +78,8 @@ def read_settings(environment: dict[str, str]) -> Settings:
         lan=environment["LAN"],
         camera=environment["CAMERA"],
         camera_port=int(environment.get("CAMERA_PORT", "80")),
+        rtsp_port=int(environment.get("RTSP_PORT", "554")),
+        hub_port=int(environment.get("HUB_PORT", "0")),
         hub_subnet=environment.get("HUB_SUBNET", "0.0.0.0/0"),
         ike_proposal=environment.get("IKE_PROPOSAL", "aes256gcm128-sha256-modp2048"),
         esp_proposal=environment.get("ESP_PROPOSAL", "aes256gcm128-modp2048"),
@@ -98,13 +104,17 @@ def make_lan(settings: Settings) -> None:
 
 def render(settings: Settings, psk: bytes) -> str:
     start, again = ("start", "restart") if settings.dials else ("none", "clear")
+    # Any other port than 500 is one at which ESP comes wrapped in UDP, too.
+    port = f"\n    local_port = 4500\n    remote_port = {settings.hub_port}" * bool(
+        settings.hub_port
+    )
     # Base64 spares every question of quoting.
     secret = "0s" + base64.b64encode(psk).decode()
     return f"""\
 connections {{
   hub {{
     version = 2
-    remote_addrs = {settings.hub_address}
+    remote_addrs = {settings.hub_address}{port}
     proposals = {settings.ike_proposal}
     dpd_delay = {settings.dpd_delay}
     keyingtries = 0
@@ -226,6 +236,45 @@ class Camera(BaseHTTPRequestHandler):
         print(f"camera: {self.client_address[0]} {format % args}", flush=True)
 
 
+class Stream(StreamRequestHandler):
+    """Answers over RTSP what players and probes ask first."""
+
+    airport = ""
+    timeout = 60
+    methods = "OPTIONS, DESCRIBE"
+
+    def handle(self) -> None:
+        with suppress(OSError):
+            while request := self._request():
+                self.wfile.write(self._answer(*request).replace("\n", "\r\n").encode())
+
+    def _request(self) -> tuple[str, str, str] | None:
+        """Return method, URL and number of the next request; nothing when there is none."""
+        words = self.rfile.readline(4096).decode(errors="replace").split()
+        if len(words) != 3 or words[2] != "RTSP/1.0":
+            return None
+        number = "0"
+        while line := self.rfile.readline(4096).decode(errors="replace").strip():
+            name, _, value = line.partition(":")
+            number = value.strip() if name.lower() == "cseq" else number
+        print(f"camera: {self.client_address[0]} {words[0]} over RTSP", flush=True)
+        return words[0], words[1], number
+
+    def _answer(self, method: str, url: str, number: str) -> str:
+        if method == "OPTIONS":
+            return f"RTSP/1.0 200 OK\nCSeq: {number}\nPublic: {self.methods}\n\n"
+        if method != "DESCRIBE":
+            status = "405 Method Not Allowed"
+            return f"RTSP/1.0 {status}\nCSeq: {number}\nAllow: {self.methods}\n\n"
+        lines = [
+            *("v=0", "o=- 0 0 IN IP4 0.0.0.0", f"s={self.airport}", "c=IN IP4 0.0.0.0", "t=0 0"),
+            *("m=video 0 RTP/AVP 26", "a=control:track1", ""),
+        ]
+        kind, size = "Content-Type: application/sdp", sum(len(line) + 2 for line in lines[:-1])
+        head = f"RTSP/1.0 200 OK\nCSeq: {number}\nContent-Base: {url}/\n{kind}"
+        return f"{head}\nContent-Length: {size}\n\n" + "\n".join(lines)
+
+
 def start_in_background(target: Callable[[], object]) -> None:
     threading.Thread(target=target, daemon=True).start()
 
@@ -237,6 +286,9 @@ def serve() -> int:
     Camera.airport = settings.airport
     camera = CameraServer((settings.camera, settings.camera_port), Camera)
     start_in_background(camera.serve_forever)
+    Stream.airport = settings.airport
+    stream = CameraServer((settings.camera, settings.rtsp_port), Stream)
+    start_in_background(stream.serve_forever)
     charon = subprocess.Popen(["start-charon"])  # noqa: S607
 
     def stop(_signal: int, _frame: FrameType | None) -> None:

@@ -18,7 +18,7 @@ _LONGEST_TEXT = 200
 _UNSHOWABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # They would turn around the text that follows, on whatever page shows it.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_NO_URL = BadUrl("is empty")
+NO_URL = BadUrl("is empty")
 _PARAMETERS = re.compile("[=;]|%3[bd]", re.IGNORECASE)
 
 
@@ -38,7 +38,7 @@ class Camera:
 
     name: str
     url: str = ""
-    link: CameraUrl | BadUrl = field(default=_NO_URL, repr=False, compare=False)
+    link: CameraUrl | BadUrl = field(default=NO_URL, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,8 @@ def about(airport: object, time_zones: Collection[str]) -> About:
 
 def _camera(webcam: Mapping[Any, Any]) -> Camera:
     url = webcam.get("url")
-    return Camera(showable(webcam.get("name")), public_url(url), parse_camera_url(url))
+    link = NO_URL if url is None else parse_camera_url(url)
+    return Camera(showable(webcam.get("name")), public_url(url), link)
 
 
 def showable(value: object) -> str:

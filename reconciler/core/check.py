@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reconciler.core.about import About, about
+from reconciler.core.about import NO_URL, About, about
 from reconciler.core.mask import Mask, keys_in, keys_of, shown
 from reconciler.core.model import FALSE, IpAddress, IpNetwork, Site, Vpn, site_of
+from reconciler.core.routing import MISTAKES, Surroundings, Tunnels, judge, lans_of
 from reconciler.core.selectors import overlaps
 from reconciler.core.settle import settle
 
@@ -140,6 +141,7 @@ def decide(
     held = _held_removals(airports, reading, remembered, allow_removals=allow_removals)
     kept |= {id_: remembered[id_] for id_ in held}
     sites, clashes = settle(reading.sites, kept, remembered)
+    described = {id_: about(airports[id_], hub.time_zones) for id_ in sites if id_ in airports}
     conflicts = [Fault(clash.path, clash.message, clash.airport_id) for clash in clashes]
     return Decision(
         sites=sites,
@@ -147,11 +149,15 @@ def decide(
             id_: accepted[id_] if sites[id_] is remembered.get(id_) else airports[id_]["vpn"]
             for id_ in sites
         },
-        faults=_masked((*reading.faults, *conflicts), airports, accepted),
+        faults=_masked(
+            (*reading.faults, *conflicts, *_camera_warnings(sites, described, hub)),
+            airports,
+            accepted,
+        ),
         kept=frozenset(id_ for id_ in sites if sites[id_] is remembered.get(id_)) - set(held),
         held=held,
         disabled=tuple(reading.disabled),
-        about={id_: about(airports[id_], hub.time_zones) for id_ in sites if id_ in airports},
+        about=described,
     )
 
 
@@ -320,6 +326,23 @@ def _warnings(site: Site) -> Iterable[Fault]:
     if site.suite.weak:
         message = f"{site.suite.ike_proposal} is weak by today's standards"
         yield Fault(f"{path}.encryption", message, site.airport_id, Severity.WARNING)
+
+
+def _camera_warnings(
+    sites: Mapping[str, Site], described: Mapping[str, About], hub: HubFacts
+) -> Iterable[Fault]:
+    """Find cameras that can't be reached as declared. Names are judged elsewhere, as they change.
+
+    A camera without a URL sends its pictures by itself.
+    """
+    lans = lans_of(sites.values())
+    around = Surroundings(Tunnels(lans.values()), tuple(hub.networks.values()))
+    for airport_id, airport in described.items():
+        for number, camera in enumerate(airport.cameras):
+            verdict = judge(camera.link, lans[airport_id], around)
+            if verdict.route in MISTAKES and camera.link != NO_URL:
+                path = f"airports.{airport_id}.webcams[{number}].url"
+                yield Fault(path, verdict.reason, airport_id, Severity.WARNING)
 
 
 def _remembered_sites(accepted: Mapping[str, Any]) -> dict[str, Site]:

@@ -20,6 +20,7 @@ from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import MEANINGS, Code, Side
 from reconciler.core.render import Connection, mark_of_child
 from reconciler.core.status import AttemptStatus, ConnectionStatus
+from reconciler.core.transitions import Tail
 
 Condition = Literal[
     "up", "down", "connecting", "unknown", "disabled", "invalid", "no-vpn", "undeclared"
@@ -162,16 +163,6 @@ class CharonLine(_Document):
     words: str
 
 
-class Transition(_Document):
-    """One change of the state."""
-
-    at: int = 0
-    from_status: str = ""
-    to_status: str = ""
-    reason_code: str = ""
-    reason: str = ""
-
-
 class Lookalike(_Document):
     """A stranger that may be this site, and why one may think so."""
 
@@ -201,7 +192,7 @@ class Explanation(_Document):
     attempts: tuple[AttemptStatus, ...] = ()
     next_attempt: int = 0
     plan: tuple[Step, ...] = ()
-    transitions: tuple[Transition, ...] = ()
+    transitions: Tail = ()
     lookalikes: tuple[Lookalike, ...] = ()
 
 
@@ -424,19 +415,6 @@ def steps(
         )
         for action in planned
     )
-
-
-def transitions(raw: object) -> tuple[Transition, ...]:
-    """Read the last transitions as they stand in a status document, if it has any."""
-    if not isinstance(raw, list):
-        return ()
-    found = []
-    for entry in raw:
-        try:
-            found.append(Transition.model_validate(entry))
-        except ValueError:
-            continue
-    return tuple(found)
 
 
 def lookalikes(

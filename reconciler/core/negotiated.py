@@ -49,6 +49,10 @@ FIXES: Mapping[Flaw, str] = {
     ),
     Flaw.DUPLICATE_CHILD_SAS: "See the router's log. It should have closed the older one.",
     Flaw.NO_NAT_TRAVERSAL: "Switch on NAT traversal on the router.",
+    Flaw.PROBE_FAILED: (
+        "See whether the camera has power and still has its address, and whether the router lets "
+        "packets from the tunnel into its LAN. Or declare another `health_check`."
+    ),
 }
 
 

@@ -32,6 +32,10 @@ class Route(StrEnum):
 
 # These are as they should be; anything else is a mistake, or is not known yet.
 GOOD = frozenset({Route.TUNNEL, Route.DIRECT})
+# These are wrong whatever a name server says.
+MISTAKES = frozenset(
+    {Route.OUTSIDE_LAN, Route.OTHER_TUNNEL, Route.HUB_ITSELF, Route.AMBIGUOUS, Route.INVALID_URL}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from itertools import count
 
 from reconciler.core.probing import Key, Probe, Result, Tally, first_wait_s, wait_s
 
-MOST_AT_ONCE = 64
+MOST_AT_ONCE = 256
 _TURN_S = 1.0
 _STUCK_AFTER_S = 30
 _PATIENCE_S = {"ping": 5.0, "tcp": 5.0, "http": 10.0, "rtsp": 10.0}

@@ -12,6 +12,7 @@ from reconciler.core.history import LastFailure, Stranger
 from reconciler.core.reasons import MEANINGS, Code, Side
 from reconciler.core.render import Connection, Hub, render
 from reconciler.core.status import AttemptStatus, ConnectionStatus, ContainerStatus, Status
+from reconciler.core.transitions import Transition
 from reconciler.edges.recent_log import charon_line, recent_file
 from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
@@ -363,20 +364,18 @@ def test_attempts_and_the_next_one_are_told(site: Installation, charon: Charon) 
     assert "next attempt 20" in shown
 
 
-def test_the_history_is_read_from_the_status_as_far_as_it_is_there(
-    site: Installation, charon: Charon
-) -> None:
-    made = say(site, 5, wrong_key()).model_dump(mode="json")
-    made["connections"]["kspb_vpn"]["transitions"] = [
-        {"at": NOW - 900, "from_status": "", "to_status": "up", "reason_code": "", "reason": ""},
-        {"at": NOW - 7, "from_status": "up", "to_status": "down", "reason": "the site stopped"},
-        "nonsense",
-    ]
-    site.status.write_text(json.dumps(made))
+def test_the_history_is_read_from_the_status(site: Installation, charon: Charon) -> None:
+    transitions = (
+        Transition(NOW - 900, "", "up"),
+        Transition(NOW - 7, "up", "down", "dead-peer", "the site stopped"),
+        Transition(NOW - 3, "down", "down", "wrong-psk", "a wrong key"),
+    )
+    say(site, 5, wrong_key(transitions=transitions))
     shown = section(site.run("explain", "kspb"), "History").splitlines()
-    assert len(shown) == 2
+    assert len(shown) == 3
     assert shown[0].endswith("(15m ago)  first seen to up")
     assert shown[1].endswith("up to down: the site stopped")
+    assert shown[2].endswith("still down: a wrong key")
 
 
 def test_strangers_that_may_be_this_site_are_named_with_the_likeness(

@@ -11,6 +11,7 @@ from reconciler.core.status import (
     ContainerStatus,
     DegradedReason,
     FaultStatus,
+    ProbeStatus,
 )
 from reconciler.text import View, duration, plan_text, size, status_text
 from tests.builders import connection
@@ -210,6 +211,26 @@ def test_durations_are_short(seconds: int, expected: str) -> None:
 )
 def test_sizes_are_short(count: int, expected: str) -> None:
     assert size(count) == expected
+
+
+def test_a_failing_probe_is_told_once_and_not_as_if_no_packet_came_back() -> None:
+    text = "the tunnel is up, but 192.168.1.100:80 does not answer: refuses the connection"
+    probe = ProbeStatus(
+        target="192.168.1.100:80",
+        kind="tcp",
+        success=False,
+        round_trip_s=0.0,
+        last_run=90,
+        failures_in_a_row=3,
+        detail="refuses the connection",
+    )
+    reason = DegradedReason(code=Flaw.PROBE_FAILED, text=text, who_must_act=Side.SITE)
+    seen = {"health_check": "fail", "probe": probe, "degraded_reasons": (reason,)}
+    tunnel = CONNECTION.model_copy(update=seen)
+    found = status().model_copy(update={"connections": {"kspb_vpn": tunnel}})
+    line = status_text(found, 100)
+    assert text in line
+    assert "no packet comes back" not in line
 
 
 @pytest.mark.parametrize(

@@ -260,3 +260,35 @@ def test_an_invalid_airport_is_not_a_removal() -> None:
 def test_what_this_release_can_not_read_any_more_is_forgotten() -> None:
     known = {**accepted(1), "old": {"enabled": True, "mode": "xauth"}, "odd": 5}
     assert list(decide({}, known, FACTS).sites) == ["k1"]
+
+
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("http://192.168.9.9/", "is outside the airport's declared LAN 192.168.1.0/24"),
+        ("http://192.168.2.9/", "is in the LAN of kczk_vpn, which is another airport's tunnel"),
+        ("http://localhost/", "localhost is whichever machine reads it"),
+        ("http://192.168.1.010/", "programs read the address differently"),
+        ("http://10.9.0.1/", "10.9.0.1 is the hub's own address"),
+        (7, "is not a text"),
+        ("http://192.168.1.9/", ""),
+        ("https://example.org/", ""),
+        ("http://8.8.8.8/", ""),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_a_camera_that_cannot_be_reached_as_declared_is_a_warning(url: object, words: str) -> None:
+    content = document(kspb=vpn(1), kczk=vpn(2), s51=vpn(3, enabled=False))
+    content["airports"]["kspb"]["webcams"] = [{"name": "A"}, {"name": "B", "url": url}]
+    content["airports"]["s51"]["webcams"] = [{"url": "nonsense"}]
+    hub = HubFacts(HUB_ID, {"address 10.9.0.1": ip_network("10.9.0.1/32")})
+    decision = decide(content, {}, hub)
+    assert (decision.errors, set(decision.sites)) == ((), {"kspb", "kczk"})
+    told = [(fault.path, fault.message) for fault in decision.faults]
+    if words:
+        [(path, message)] = told
+        assert path == "airports.kspb.webcams[1].url"
+        assert words in message
+    else:
+        assert told == []

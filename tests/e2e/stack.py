@@ -77,6 +77,8 @@ class Stack:
             "HTTP_PORT": str(HTTP_PORT),
             "WEB_PORT": str(WEB_PORT),
             "SITE_DPD_DELAY": "5s",
+            "PROBE_INTERVAL_SECONDS": "5",
+            "CAMERA_INTERVAL_SECONDS": "10",
             "RESTARTS_PER_HOUR": "1000",  # the tests do in minutes what else takes months
         }
 

@@ -6,9 +6,11 @@ import random
 import socket
 import ssl
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address, ip_network
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,42 @@ def test_a_ping_is_answered_or_it_is_said_that_this_machine_does_not_allow_it() 
     else:
         assert found.success is None
         assert "ping_group_range" in found.detail
+
+
+class PingSocket(socket.socket):
+    """An ICMP socket as far as it is one to us: what it is connected to answers."""
+
+    far: socket.socket
+
+    def connect(self, address: Any) -> None:
+        assert address == ("127.0.0.1", 0)
+        super().connect(self.far.getsockname())
+
+
+@pytest.mark.parametrize("answers", [True, False], ids=["answers", "only others answer"])
+def test_a_ping_is_known_again_by_what_it_carries(
+    monkeypatch: pytest.MonkeyPatch, answers: bool
+) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        far.bind(("127.0.0.1", 0))
+        near = PingSocket(socket.AF_INET, socket.SOCK_DGRAM)
+        near.far = far
+        near.setblocking(False)
+        monkeypatch.setattr(edge, "_icmp_socket", lambda _version: near)
+
+        def reply() -> None:
+            packet, peer = far.recvfrom(100)
+            assert packet[0] == 8
+            assert edge._checksum(packet) == 0
+            for made in (b"", b"\x00" * 24, packet, *([b"\x00" + packet[1:]] if answers else [])):
+                far.sendto(made, peer)
+
+        thread = threading.Thread(target=reply)
+        thread.start()
+        found = asked(probe("ping", 0), 0.5)
+        thread.join(5)
+    assert found.success is answers
+    assert found.detail == ("answers the ping" if answers else "no answer within 0.5 s")
 
 
 def _may_ping() -> bool:

@@ -58,7 +58,7 @@ def by_key(*probes: Probe) -> dict[Key, Probe]:
 
 @contextmanager
 def probing(
-    answers: Answers, changed: Callable[[], object] = lambda: None, most_at_once: int = 64
+    answers: Answers, changed: Callable[[], object] = lambda: None, most_at_once: int = 256
 ) -> Iterator[Prober]:
     prober = Prober(answers, changed, lambda: 0.0, most_at_once)
     prober.start()

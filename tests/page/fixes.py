@@ -2,11 +2,11 @@
 
 import json
 
+from reconciler.core.negotiated import FIXES
 from reconciler.core.reasons import MEANINGS
-from tests.test_docs import rows
 
 _SCRIPT = """\
-// What to do, by code: the tables of docs/reasons.md. Generated, see CONTRIBUTING.md.
+// What to do, by code: from reconciler/core. Generated, see CONTRIBUTING.md.
 
 export const FIXES = {};
 
@@ -17,7 +17,7 @@ export const FIXES_OF_FLAWS = {};
 def script() -> str:
     """Make the whole file."""
     fixes = {code.value: meaning.fix for code, meaning in MEANINGS.items()}
-    flaws = {row[0].strip("`"): row[-1] for row in rows("Up, but not as declared")}
+    flaws = {code.value: fix for code, fix in FIXES.items()}
     first, second, third = _SCRIPT.split("{}")
     return first + _table(fixes) + second + _table(flaws) + third
 

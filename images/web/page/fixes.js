@@ -1,4 +1,4 @@
-// What to do, by code: the tables of docs/reasons.md. Generated, see CONTRIBUTING.md.
+// What to do, by code: from reconciler/core. Generated, see CONTRIBUTING.md.
 
 export const FIXES = {
   "wrong-psk": "Enter the key of `psk` on the router. Mind blanks and line ends when you copy it.",
@@ -22,6 +22,7 @@ export const FIXES = {
   "child-missing": "Wait: the reconciler asks for the data tunnel by itself, with growing pauses.",
   "just-came-up": "Wait two seconds: a tunnel that is closed again at once was never up.",
   "closed-by-hub": "Wait for the site; the router dials by itself.",
+  "charon-restarted": "Nothing: every site dials in by itself. `reconciler status` says why it was restarted, if the reconciler did it. This one stands in the history only.",
   "paused": "`reconciler resume NAME` ends that.",
   "name-clash": "Rename yours by `connection_name`, or unload the other one.",
   "charon-unreachable": "See troubleshooting.md, *charon can't be asked*."
@@ -33,5 +34,6 @@ export const FIXES_OF_FLAWS = {
   "other-esp-algorithms": "For some seconds after a change of the declaration this is right. Otherwise set the router's ESP proposal.",
   "duplicate-ike-sas": "The reconciler ends the older ones. If this stays or comes back, two routers use the same identity.",
   "duplicate-child-sas": "See the router's log. It should have closed the older one.",
-  "no-nat-traversal": "Switch on NAT traversal on the router."
+  "no-nat-traversal": "Switch on NAT traversal on the router.",
+  "probe-failed": "See whether the camera has power and still has its address, and whether the router lets packets from the tunnel into its LAN. Or declare another `health_check`."
 };
