@@ -9,6 +9,7 @@ ReconcilerError
 ├── StatusError      the status file can't be read or written
 ├── StateError       the state volume can't be read or written
 └── OrderError       what was asked for by command line can't be had
+    └── UsageError   it was asked for in the wrong way
 """
 
 
@@ -46,3 +47,7 @@ class StateError(ReconcilerError):
 
 class OrderError(ReconcilerError):
     """What was asked for by command line can't be had."""
+
+
+class UsageError(OrderError):
+    """The command line lacks something."""
