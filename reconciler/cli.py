@@ -15,20 +15,21 @@ from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
 from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
-from reconciler.edges.hub_networks import read_hub_networks
 from reconciler.edges.logs import configure_logging, masked, tell_uncaught
-from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeUnreachable, ManifestError, ReconcilerError
+from reconciler.errors import ManifestError, ReconcilerError, UsageError
 from reconciler.healing import remedy
 from reconciler.health import ask
+from reconciler.keys import psk, psk_options
 from reconciler.look import look
 from reconciler.loop import recall
+from reconciler.onboard import offboard, offboard_options, onboard, onboard_options
 from reconciler.report import describe
 from reconciler.round import run_round
 from reconciler.service import serve
 from reconciler.settings import HELP, Settings, SettingsError, read_settings
+from reconciler.site_config import site_config_command, site_config_options
 from reconciler.text import action_json, plan_text
-from reconciler.wiring import mount_faults, read_manifest, real_world
+from reconciler.wiring import hub_facts, mount_faults, read_manifest, real_world
 from reconciler.world import World
 
 
@@ -46,6 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[Settings, argparse.Namespace], int] = options.run
     try:
         return run(settings, options)
+    except UsageError as error:
+        return _fail(2, str(error))
     except (ReconcilerError, OSError) as error:
         return _fail(1, str(error))
     except KeyboardInterrupt:
@@ -165,16 +168,13 @@ def _validate(settings: Settings, options: argparse.Namespace) -> int:
 
 def _hub_facts(settings: Settings) -> HubFacts:
     """On the hub, check against charon's algorithms and the hub's networks as well."""
-    client = ViciClient(str(settings.vici_socket))
-    try:
-        observed = client.observe(deep=False)
-    except IkeUnreachable:
+    facts = hub_facts(settings)
+    if facts.algorithms is None:
         sys.stderr.write(
             "note: charon is not reachable from here, so its algorithms and the hub's networks "
             "were not checked\n"
         )
-        return HubFacts(settings.hub_id)
-    return HubFacts(settings.hub_id, read_hub_networks(), observed.algorithms)
+    return facts
 
 
 def _fault_json(fault: Fault) -> dict[str, str]:
@@ -388,6 +388,28 @@ _COMMANDS = (
         "0 stopped; 1 could not start; 2 usage",
         prints=False,
     ),
+    Command(
+        "onboard",
+        _ask(onboard),
+        "prepare everything for a new tunnel, and declare it if told to",
+        "0 done; 1 it can't be declared so; 2 usage",
+        onboard_options,
+    ),
+    Command(
+        "offboard",
+        _ask(offboard),
+        "say what is to be removed where for a tunnel that ends",
+        "0 done; 1 no such tunnel; 2 usage",
+        offboard_options,
+    ),
+    Command(
+        "site-config",
+        _ask(site_config_command),
+        "write the configuration of the airport's router",
+        "0 written; 1 no such connection, or this router can't; 2 usage",
+        site_config_options,
+    ),
+    Command("psk", _ask(psk), "make a pre-shared key", "0; 2 usage", psk_options),
     Command("health", _health, "ask the running reconciler how it is", "0 well; 1 not; 2 usage"),
     Command("schema", _schema, "print a JSON Schema", "0; 2 usage", _schema_options),
 )

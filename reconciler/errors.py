@@ -9,6 +9,7 @@ ReconcilerError
 ├── StatusError      the status file can't be read or written
 ├── StateError       the state volume can't be read or written
 ├── OrderError       what was asked for by command line can't be had
+│   └── UsageError   it was asked for in the wrong way
 └── DiagnoseError    the archive for support can't be handed out
 """
 
@@ -51,3 +52,7 @@ class OrderError(ReconcilerError):
 
 class DiagnoseError(ReconcilerError):
     """The archive for support can't be handed out."""
+
+
+class UsageError(OrderError):
+    """The command line lacks something."""

@@ -1,7 +1,9 @@
 """Settings by environment; each is also a flag of the command line."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ class Settings:
     swanctl_file: Path = Path("/etc/vpn/swanctl.conf")
     vici_socket: Path = Path("/run/vici/charon.vici")
     hub_id: str = "vpn.aviationwx.org"
+    hub_address: str = ""
     charon_container: str = "gateway"
     docker_host: str = ""
     heal_container: str = "yes"
@@ -67,6 +70,7 @@ HELP = {
     "swanctl_file": "copy of the connections that charon loads at its own start",
     "vici_socket": "charon's control socket",
     "hub_id": "IKE identity of the hub",
+    "hub_address": "name or address at which sites reach the hub; only site-config needs it",
     "charon_container": "name of the container that holds charon",
     "docker_host": "Docker API to look at and heal that container; empty: do neither",
     "heal_container": "start, unpause and restart it when it fails: yes or no",
@@ -149,6 +153,21 @@ def _check(settings: Settings) -> None:
         check_identity(settings.hub_id)
     except ValueError as error:
         raise SettingsError(f"HUB_ID: {error}") from error
+    check_hub_address(settings.hub_address)
+
+
+def check_hub_address(text: str) -> None:
+    """Raise SettingsError unless it is empty, an IP address or the name of a host."""
+    if not text:
+        return
+    with suppress(ValueError):
+        ip_address(text)
+        return
+    try:
+        check_identity(text)
+    except ValueError as error:
+        message = f"{text!r} is neither an IP address nor a host name"
+        raise SettingsError(f"HUB_ADDRESS: {message}") from error
 
 
 def _is_address(text: str) -> bool:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from reconciler.core.check import Fault, Severity
+from reconciler.core.check import Fault, HubFacts, Severity
 from reconciler.core.mask import Mask, keys_in
 from reconciler.edges.containers import Containers
 from reconciler.edges.hub_networks import read_hub_networks
@@ -13,6 +13,7 @@ from reconciler.edges.state import State
 from reconciler.edges.status_file import StatusWriter
 from reconciler.edges.time_zones import read_time_zones
 from reconciler.edges.vici_client import ViciClient
+from reconciler.errors import IkeUnreachable
 from reconciler.settings import Settings
 from reconciler.world import Evidence, World
 
@@ -57,3 +58,13 @@ def mount_faults(path: Path) -> tuple[Fault, ...]:
         "mount its directory instead"
     )
     return (Fault(path.name, message, severity=Severity.WARNING),)
+
+
+def hub_facts(settings: Settings) -> HubFacts:
+    """Return what a declaration is checked against; elsewhere than on the hub that is little."""
+    client = ViciClient(str(settings.vici_socket))
+    try:
+        observed = client.observe(deep=False)
+    except IkeUnreachable:
+        return HubFacts(settings.hub_id)
+    return HubFacts(settings.hub_id, read_hub_networks(), observed.algorithms)

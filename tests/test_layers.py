@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "reconciler"
-CORE = sorted((PACKAGE / "core").glob("*.py"))
+CORE = sorted((PACKAGE / "core").rglob("*.py"))
 EDGES = sorted((PACKAGE / "edges").glob("*.py"))
 PURE = {
     *{"base64", "bisect", "collections", "dataclasses", "datetime", "difflib", "enum", "functools"},
@@ -57,14 +57,14 @@ def test_there_is_something_to_judge() -> None:
     assert len(EDGES) > 8
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_core_imports_only_pure_modules_and_itself(path: Path) -> None:
     for name in imports(path):
         pure = name in PURE or name.split(".")[0] in PURE
         assert pure or name.startswith("reconciler.core."), name
 
 
-@pytest.mark.parametrize("path", CORE, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", CORE, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_the_core_opens_nothing_and_prints_nothing(path: Path) -> None:
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
