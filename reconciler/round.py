@@ -330,7 +330,7 @@ def _with_transitions(
     changed = {
         name: one.model_copy(update={"transitions": tails[name]})
         for name, one in seen.items()
-        if one.transitions is not tails[name]
+        if one.transitions != tails[name]
     }
     return status.model_copy(update={"connections": {**seen, **changed}}), new
 
