@@ -107,7 +107,7 @@ def test_the_actions_are_explained() -> None:
 
 
 def test_the_codes_are_those_of_the_page_of_reasons() -> None:
-    samples = exported()["vpn_failures_total"].samples
+    samples = exported()["vpn_connection_failures_total"].samples
     assert {sample.labels["reason"] for sample in samples} == {code.value for code in FAILURES}
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from reconciler.core.reasons import Code
+from reconciler.core.reasons import FAILURES
 from reconciler.core.status import ConnectionStatus, ContainerStatus, DaemonStatus, Status
 from reconciler.core.tally import Tally
 
@@ -21,17 +21,10 @@ PRIORITIES = ("critical", "high", "medium", "low")
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """What a scrape tells of. Replaced as a whole, so that a scrape never sees half a round.
-
-    Attributes:
-        new_failures: failures that a connection never had before, and until when (monotonic) they
-            are told as 0; see `_failures`.
-
-    """
+    """What a scrape tells of. Replaced as a whole, so that a scrape never sees half a round."""
 
     status: Status
     tallies: Mapping[str, Tally] = field(default_factory=dict)
-    new_failures: Mapping[tuple[str, Code], float] = field(default_factory=dict)
 
 
 class _One(NamedTuple):
@@ -187,13 +180,13 @@ _CONNECTIONS: tuple[_Row | _Set, ...] = (
 )
 
 
-def parts(snapshot: Snapshot, now_s: float) -> Iterator[str]:
-    """Write one family after the other. `now_s`: of the monotonic clock."""
+def parts(snapshot: Snapshot) -> Iterator[str]:
+    """Write one family after the other."""
     status = snapshot.status
     yield from _daemon(status.daemon)
     yield from _container(status.container)
     yield from _configuration(status)
-    yield from _connections(snapshot, now_s)
+    yield from _connections(snapshot)
 
 
 def _family(name: str, kind: Literal["gauge", "counter"], text: str, samples: Iterable[str]) -> str:
@@ -214,7 +207,7 @@ def escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _connections(snapshot: Snapshot, now_s: float) -> Iterator[str]:
+def _connections(snapshot: Snapshot) -> Iterator[str]:
     ones = [
         _one(status, snapshot.tallies.get(name, _NOTHING))
         for name, status in snapshot.status.connections.items()
@@ -227,7 +220,7 @@ def _connections(snapshot: Snapshot, now_s: float) -> Iterator[str]:
     name, text = "vpn_connection_rekeys_total", "Keys renewed in place."
     yield _family(name, "counter", text, _rekeys(name, seen))
     name, text = "vpn_connection_failures_total", "Failures by reason."
-    yield _family(name, "counter", text, _failures(name, ones, snapshot.new_failures, now_s))
+    yield _family(name, "counter", text, _failures(name, ones))
     yield _gauge(
         "vpn_strangers",
         "Peers of the last day that fit no declared tunnel.",
@@ -250,18 +243,12 @@ def _rekeys(name: str, ones: Iterable[_One]) -> Iterator[str]:
         yield f'{name}{one.more}sa="child"}} {one.tally.child_rekeys}\n'
 
 
-def _failures(
-    name: str, ones: Iterable[_One], new: Mapping[tuple[str, Code], float], now_s: float
-) -> Iterator[str]:
-    """Tell what has happened; all codes of all connections would double the whole page.
-
-    A series that begins at 1 has not risen for `increase()`, so what never happened before is told
-    as 0 for as long as a scrape may take to come.
-    """
+def _failures(name: str, ones: Iterable[_One]) -> Iterator[str]:
+    """Tell of every code: `increase()` does not see a series rise that begins at 1."""
     for one in ones:
-        for code, count in one.status.failures.items():
-            held = new and now_s < new.get((one.status.connection_name, code), 0)
-            yield f'{name}{one.more}reason="{code}"}} {0 if held else count}\n'
+        counts = one.status.failures
+        for code in FAILURES:
+            yield f'{name}{one.more}reason="{code}"}} {counts.get(code, 0)}\n'
 
 
 def _daemon(daemon: DaemonStatus) -> Iterator[str]:

@@ -1,11 +1,10 @@
 """/metrics: a view of the last round, plus counters of what the loop did.
 
-The view is text made by core/families.py: prometheus-client takes eight times as long for it. The
+The view is text made by core/families.py: prometheus-client would take many times as long. The
 few counters of the loop are prometheus-client's.
 """
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,13 +18,10 @@ from prometheus_client import (
 from reconciler import __version__
 from reconciler.core.actions import Action, ContainerAction, Outcome, RestartContainer
 from reconciler.core.families import Snapshot, parts
-from reconciler.core.reasons import FAILURES, Code
-from reconciler.core.status import ConnectionStatus, Status
+from reconciler.core.status import Status
 from reconciler.core.tally import Tally
 
 _ACTIONS = tuple(kind.__name__ for kind in (*Action.__args__, *ContainerAction.__args__))
-# A scrape a minute is usual, and two are seldom more apart.
-NEW_FAILURE_S = 70.0
 REASONS = (
     *("start", "timer", "airports.json changed", "orders changed", "failure logged"),
     *("charon connected", "charon disconnected", "docker connected", "docker disconnected"),
@@ -40,11 +36,10 @@ REASONS = (
 class Metrics:
     """All metrics of this process. Written by the loop, read by the HTTP threads, without locks."""
 
-    def __init__(self, monotonic_s: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self) -> None:
         # Else each counter brings a second series, which Prometheus does not need.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._monotonic_s = monotonic_s
         self._snapshot: Snapshot | None = None
         self._rounds = self._counter("vpn_rounds", "Rounds of the loop.", "result")
         self._wakes = self._counter("vpn_round_wakes", "Why rounds were made.", "reason")
@@ -71,9 +66,6 @@ class Metrics:
         self._status_errors = self._counter(
             "vpn_status_write_errors", "Failed writings of the status file."
         )
-        self._failures = self._counter(
-            "vpn_failures", "Failures of all declared tunnels by reason.", "reason"
-        )
         self.leading = self._gauge("vpn_leading", "1: keeps this hub; 0: stands by for another.")
         self.log_listening = self._gauge(
             "vpn_log_listening",
@@ -97,8 +89,6 @@ class Metrics:
             self._wakes.labels(reason)
         for result in ("ok", "invalid"):
             self._loads.labels(result)
-        for code in FAILURES:
-            self._failures.labels(code)
         for action in _ACTIONS:
             for result in ("accepted", "failed"):
                 self._actions.labels(action, result)
@@ -124,19 +114,7 @@ class Metrics:
         self._loads.labels("ok" if status.configuration.valid else "invalid").inc()
         if status.daemon.reachable:
             self._last_round.set(status.timestamp)
-        self._snapshot = Snapshot(status, tallies, self._count_failures(status))
-
-    def _count_failures(self, status: Status) -> dict[tuple[str, Code], float]:
-        """Add to the hub's sums; return what is new of a connection, and until when it is so."""
-        last, now_s = self._snapshot, self._monotonic_s()
-        if last is None:
-            return {}  # what an earlier reconciler has counted
-        new = {key: until_s for key, until_s in last.new_failures.items() if until_s > now_s}
-        for name, code, count, before in _more(last.status.connections, status.connections):
-            self._failures.labels(code).inc(count - before)
-            if not before:
-                new[name, code] = now_s + NEW_FAILURE_S
-        return new
+        self._snapshot = Snapshot(status, tallies)
 
     def count_failed_round(self) -> None:
         """Count a round that ended in a bug."""
@@ -151,22 +129,9 @@ class Metrics:
         yield generate_latest(self.registry)
         snapshot = self._snapshot
         if snapshot is not None:
-            for part in parts(snapshot, self._monotonic_s()):
+            for part in parts(snapshot):
                 yield part.encode()
 
     def text(self) -> bytes:
         """Return the whole exposition."""
         return b"".join(self.parts())
-
-
-def _more(
-    before: Mapping[str, ConnectionStatus], now: Mapping[str, ConnectionStatus]
-) -> Iterator[tuple[str, Code, int, int]]:
-    """Yield the failures of which there are more than before."""
-    for name, connection in now.items():
-        had = before[name].failures if name in before else {}
-        if connection.failures == had:
-            continue
-        for code, count in connection.failures.items():
-            if count > had.get(code, 0):
-                yield name, code, count, had.get(code, 0)

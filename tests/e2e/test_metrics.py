@@ -75,8 +75,7 @@ def test_every_documented_metric_is_there(stack: Stack) -> None:
     assert typed == described().keys()
     series = {line.partition(" ")[0].partition("{")[0] for line in text.splitlines()}
     missing = {name for name, (kind, _) in described().items() if kind != "histogram"} - series
-    # A failure of a connection has a series after its first time.
-    assert missing - {"vpn_connection_failures_total"} == OF_OTHER_TIMES
+    assert missing == OF_OTHER_TIMES
 
 
 def test_what_is_pinged_is_counted_for_that_site_and_for_no_other(stack: Stack) -> None:

@@ -19,13 +19,12 @@ from reconciler.core.history import Stranger
 from reconciler.core.reasons import FAILURES, Code
 from reconciler.core.status import AttemptStatus, ContainerStatus, DaemonStatus, State, Status
 from reconciler.core.tally import Tally
-from reconciler.edges.metrics import NEW_FAILURE_S, Metrics
+from reconciler.edges.metrics import Metrics
 from tests.builders import connection
 from tests.edges.status_samples import TALLIES, everything, status, tunnel
 
 LABELS = {"airport": "kspb", "connection": "kspb_vpn"}
 STATES: tuple[State, ...] = ("up", "down")
-FAILURES_OF_KSPB = "vpn_connection_failures_total"
 
 
 def families(metrics: Metrics) -> dict[str, Metric]:
@@ -44,24 +43,9 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
     return None
 
 
-class FakeTime:
-    """A monotonic clock that moves when told to."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 @pytest.fixture
-def clock() -> FakeTime:
-    return FakeTime()
-
-
-@pytest.fixture
-def metrics(clock: FakeTime) -> Metrics:
-    return Metrics(clock)
+def metrics() -> Metrics:
+    return Metrics()
 
 
 def publish(
@@ -99,52 +83,12 @@ def test_a_tunnel_is_in_exactly_one_state(metrics: Metrics, state: State) -> Non
     assert last == 1_750_000_000
 
 
-def failures(metrics: Metrics, code: Code) -> float | None:
-    return value(metrics, FAILURES_OF_KSPB, **LABELS, reason=code.value)
-
-
-def hub_failures(metrics: Metrics, code: Code) -> float | None:
-    return value(metrics, "vpn_failures_total", reason=code.value)
-
-
-def test_the_hub_counts_failures_by_reason_from_zero_and_at_once(metrics: Metrics) -> None:
+def test_failures_are_counted_by_reason_from_zero(metrics: Metrics) -> None:
+    publish(metrics, status(tunnel(failures={Code.WRONG_PSK: 3})))
     for code in FAILURES:
-        assert hub_failures(metrics, code) == 0
-    publish(metrics, status(tunnel(failures={Code.WRONG_PSK: 3})))
-    assert hub_failures(metrics, Code.WRONG_PSK) == 0  # an earlier reconciler counted them
-    publish(metrics, status(tunnel(failures={Code.WRONG_PSK: 5, Code.DEAD_PEER: 1})))
-    assert hub_failures(metrics, Code.WRONG_PSK) == 2
-    assert hub_failures(metrics, Code.DEAD_PEER) == 1
-
-
-def test_the_hubs_sum_never_falls_when_an_airport_goes(metrics: Metrics) -> None:
-    for found in (status(tunnel()), status(tunnel(failures={Code.WRONG_PSK: 3})), status()):
-        publish(metrics, found)
-    assert hub_failures(metrics, Code.WRONG_PSK) == 3
-    publish(metrics, status(tunnel(failures={Code.WRONG_PSK: 1})))
-    assert hub_failures(metrics, Code.WRONG_PSK) == 4
-
-
-def test_what_never_happened_to_a_connection_has_no_series(metrics: Metrics) -> None:
-    """All codes of all connections would double the page."""
-    publish(metrics, status(tunnel(failures={Code.WRONG_PSK: 3})))
-    assert failures(metrics, Code.WRONG_PSK) == 3
-    assert failures(metrics, Code.DEAD_PEER) is None
-
-
-def test_a_first_failure_is_told_as_zero_until_a_scrape_must_have_come(
-    metrics: Metrics, clock: FakeTime
-) -> None:
-    """Or `increase()` would not see it: a series that begins at 1 has not risen."""
-    publish(metrics, status(tunnel(failures={Code.DEAD_PEER: 1})))
-    for count in (1, 2):
-        publish(metrics, status(tunnel(failures={Code.DEAD_PEER: 2, Code.WRONG_PSK: count})))
-        assert failures(metrics, Code.WRONG_PSK) == 0
-        assert failures(metrics, Code.DEAD_PEER) == 2
-    clock.now_s += NEW_FAILURE_S
-    assert failures(metrics, Code.WRONG_PSK) == 2
-    publish(metrics, status(tunnel(failures={Code.DEAD_PEER: 2, Code.WRONG_PSK: 3})))
-    assert failures(metrics, Code.WRONG_PSK) == 3
+        expected = 3 if code is Code.WRONG_PSK else 0
+        series = "vpn_connection_failures_total"
+        assert value(metrics, series, **LABELS, reason=code.value) == expected
 
 
 def test_the_reason_is_a_series_of_tunnels_that_are_not_up(metrics: Metrics) -> None:
