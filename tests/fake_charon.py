@@ -160,7 +160,7 @@ class FakeCharon(FakeIke):
 
     def _renew(self, sa: IkeSa) -> None:
         site = self.holder(sa)
-        made = replace(sa, unique_id=self._id(), established_s=0)
+        made = replace(sa, unique_id=self._id(), established_s=0, spi=self._spi())
         self.sas[self.sas.index(sa)] = made
         self.built[made.unique_id] = self._built(sa)
         self._gone(sa)
@@ -171,16 +171,15 @@ class FakeCharon(FakeIke):
         """Renew each CHILD_SA of the site; the old ones linger for a while."""
         for sa in self.held_by(site):
             old = [replace(c, state="DELETED", installed_s=0) for c in sa.children if c.carrying]
-            new = [
-                replace(c, unique_id=self._id(), installed_s=0) for c in sa.children if c.carrying
-            ]
+            new = [self._anew(c) for c in sa.children if c.carrying]
             self._put(sa, (*[c for c in sa.children if not c.carrying], *old, *new))
 
     def duplicate(self, site: FakeSite) -> None:
         """Let a second IKE_SA of the site come up beside the first, as in a race of both sides."""
         for sa in self.held_by(site)[:1]:
-            children = tuple(replace(c, unique_id=self._id()) for c in sa.children)
-            made = replace(sa, unique_id=self._id(), established_s=0, children=children)
+            children = tuple(self._anew(c) for c in sa.children)
+            spi = self._spi()
+            made = replace(sa, unique_id=self._id(), established_s=0, children=children, spi=spi)
             self.sas.append(made)
             self.built[made.unique_id] = self._built(sa)
             site.holds.add(made.unique_id)
@@ -254,7 +253,7 @@ class FakeCharon(FakeIke):
     ) -> None:
         unique_id = self._id()
         sa = IkeSa(name, unique_id, "ESTABLISHED", site.address, 4500, site.identity, initiator)
-        self.sas.append(replace(sa, children=(child,)))
+        self.sas.append(replace(sa, children=(child,), spi=self._spi()))
         self.built[unique_id] = settings
         site.holds.add(unique_id)
 
@@ -284,7 +283,8 @@ class FakeCharon(FakeIke):
                 if child is not None:
                     self._establish(name, settings, site, child, initiator=True)
         if not there:
-            sa = IkeSa(name, self._id(), "CONNECTING", settings["remote_addrs"][0], 500)
+            address = settings["remote_addrs"][0]
+            sa = IkeSa(name, self._id(), "CONNECTING", address, 500, spi=self._spi())
             self.sas.append(sa)
             self.ends[sa.unique_id] = _GIVES_UP_S
 

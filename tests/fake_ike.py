@@ -42,6 +42,7 @@ class FakeIke:
     reachable: bool = True
     started_at: int = 1_600_000_000
     _next_id: int = 1
+    _last_spi: int = 0xC0000000
     _made_from: dict[str, Mapping[str, Any]] = field(default_factory=dict)
 
     def observe(self, *, deep: bool) -> Observed:
@@ -111,7 +112,7 @@ class FakeIke:
     def rekey_ike(self, unique_id: str) -> None:
         self._request("rekey_ike", unique_id)
         for sa in [sa for sa in self.sas if sa.unique_id == unique_id]:
-            renewed = replace(sa, unique_id=self._id(), established_s=0)
+            renewed = replace(sa, unique_id=self._id(), established_s=0, spi=self._spi())
             self._made_from[renewed.unique_id] = self._made_from.get(unique_id, {})
             self.sas[self.sas.index(sa)] = renewed
         self._done()
@@ -119,10 +120,7 @@ class FakeIke:
     def rekey_child(self, unique_id: str) -> None:
         self._request("rekey_child", unique_id)
         for sa in list(self.sas):
-            renewed = (
-                replace(c, unique_id=self._id(), installed_s=0) if c.unique_id == unique_id else c
-                for c in sa.children
-            )
+            renewed = (self._anew(c) if c.unique_id == unique_id else c for c in sa.children)
             self._put(sa, tuple(renewed))
         self._done()
 
@@ -153,14 +151,29 @@ class FakeIke:
         settings = self.connections[name]
         child_name = next(iter(settings["children"]))
         child = replace(self._child(child_name, settings), installed_s=established_s)
-        sa = IkeSa(name, self._id(), "ESTABLISHED", "198.51.100.7", 4500, "", False)
+        sa = IkeSa(name, self._id(), "ESTABLISHED", "198.51.100.7", 4500, spi=self._spi())
         self._made_from[sa.unique_id] = settings
         self.sas.append(replace(sa, established_s=established_s, children=(child,)))
+
+    def carry(self, name: str, received: int, sent: int = 0) -> None:
+        """Let packets of 100 bytes through the tunnel that was made last."""
+        sa = [sa for sa in self.sas if sa.name == name and sa.carrying_children][-1]
+        child = sa.carrying_children[-1]
+        used = replace(
+            child,
+            received_bytes=child.received_bytes + 100 * received,
+            sent_bytes=child.sent_bytes + 100 * sent,
+            received_packets=child.received_packets + received,
+            sent_packets=child.sent_packets + sent,
+            received_s=0 if received else child.received_s,
+        )
+        self._put(sa, tuple(used if c is child else c for c in sa.children))
 
     def restart(self, now: int) -> None:
         """Play `kill -9` of charon: everything it had is gone."""
         self.connections, self.secrets, self.sas = {}, {}, []
         self.started_at = now
+        self._next_id = 1
 
     def _child(self, name: str, settings: Mapping[str, Any]) -> ChildSa:
         child = settings["children"][name]
@@ -171,6 +184,21 @@ class FakeIke:
             local_subnets=tuple(map(ip_network, child["local_ts"])),
             remote_subnets=tuple(map(ip_network, child["remote_ts"])),
             installed_s=60,
+            spi_in=self._spi(),
+            expires_s=3600,
+        )
+
+    def _anew(self, child: ChildSa) -> ChildSa:
+        """Return a CHILD_SA with new keys, through which nothing has passed yet."""
+        return ChildSa(
+            name=child.name,
+            unique_id=self._id(),
+            state=child.state,
+            local_subnets=child.local_subnets,
+            remote_subnets=child.remote_subnets,
+            spi_in=self._spi(),
+            algorithms=child.algorithms,
+            expires_s=3600,
         )
 
     def _put(self, sa: IkeSa, children: tuple[ChildSa, ...]) -> None:
@@ -179,6 +207,11 @@ class FakeIke:
     def _id(self) -> str:
         self._next_id += 1
         return str(self._next_id)
+
+    def _spi(self) -> str:
+        """Make one; other than ids, they never come again."""
+        self._last_spi += 1
+        return f"{self._last_spi:08x}"
 
     def _raise_fault(self, method: str) -> None:
         fault = self.faults.pop(method, None)

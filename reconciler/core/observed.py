@@ -20,10 +20,22 @@ class Algorithms:
     prf: str = ""
     group: str = ""
 
+    def __str__(self) -> str:
+        """Write it as charon does: AES_GCM_16-256/PRF_HMAC_SHA2_256/MODP_2048."""
+        size = f"-{self.key_bits}" if self.encryption and self.key_bits else ""
+        parts = (self.encryption + size, self.integrity, self.prf, self.group)
+        return "/".join(filter(None, parts))
+
 
 @dataclass(frozen=True, slots=True)
 class ChildSa:
-    """One CHILD_SA. Counters are those of this SA alone and begin anew at a rekey."""
+    """One CHILD_SA. Counters are those of this SA alone and begin anew at a rekey.
+
+    Attributes:
+        received_s: seconds since something was last received through it; None: nothing was.
+        expires_s: seconds until it ends unless it is renewed before; 0: not known.
+
+    """
 
     name: str
     unique_id: str
@@ -38,6 +50,8 @@ class ChildSa:
     spi_in: str = ""
     algorithms: Algorithms = Algorithms()
     udp_encapsulated: bool = True
+    received_s: int | None = None
+    expires_s: int = 0
 
     @property
     def carrying(self) -> bool:
@@ -54,6 +68,7 @@ class IkeSa:
         nat_seen: charon found NAT on the way, or was told to act as if.
         tasks_active: what charon and the peer are at, such as CHILD_CREATE.
         tasks_queued: what comes after that.
+        spi: chosen by chance by whoever dialled; unlike the unique id, never used again.
 
     """
 
@@ -70,6 +85,7 @@ class IkeSa:
     nat_seen: bool = False
     tasks_active: tuple[str, ...] = ()
     tasks_queued: tuple[str, ...] = ()
+    spi: str = ""
 
     @property
     def live(self) -> bool:
@@ -84,7 +100,14 @@ class IkeSa:
 
 @dataclass(frozen=True, slots=True)
 class Daemon:
-    """charon itself. `started_at`: unix seconds, give or take two; 0: not known."""
+    """charon itself.
+
+    Attributes:
+        started_at: unix seconds, give or take two; 0: not known.
+        scheduled_jobs: what is to be done at a later time.
+        workers_active, queues: busy threads, and jobs that wait for one, by priority.
+
+    """
 
     version: str
     started_at: int
@@ -94,6 +117,9 @@ class Daemon:
     queued_jobs: int
     ike_sas: int
     half_open_ike_sas: int
+    scheduled_jobs: int = 0
+    workers_active: Mapping[str, int] = field(default_factory=dict)
+    queues: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,7 @@ def texts(message: Raw, key: str) -> tuple[str, ...]:
 def daemon(version: Raw, stats: Raw) -> Daemon:
     """Translate `version` and `stats`."""
     workers, sas = section(stats, "workers"), section(stats, "ikesas")
-    queues = section(stats, "queues")
+    active, queues = _numbers(section(workers, "active")), _numbers(section(stats, "queues"))
     userspace = "kernel-libipsec" in texts(stats, "plugins")
     return Daemon(
         version=text(version, "version"),
@@ -74,10 +74,17 @@ def daemon(version: Raw, stats: Raw) -> Daemon:
         data_plane="userspace" if userspace else "kernel",
         workers_total=number(workers, "total"),
         workers_idle=number(workers, "idle"),
-        queued_jobs=sum(number(queues, key) for key in queues),
+        queued_jobs=sum(queues.values()),
         ike_sas=number(sas, "total"),
         half_open_ike_sas=number(sas, "half-open"),
+        scheduled_jobs=number(stats, "scheduled"),
+        workers_active=active,
+        queues=queues,
     )
+
+
+def _numbers(message: Raw) -> dict[str, int]:
+    return {key: number(message, key) for key in message}
 
 
 def _unix_s(since: str) -> int:
@@ -101,11 +108,12 @@ def ike_sa(name: str, message: Raw) -> IkeSa:
         remote_id=text(message, "remote-id"),
         initiator=text(message, "initiator") == "yes",
         established_s=number(message, "established"),
-        children=tuple(_child_sa(section(children, key)) for key in children),
+        children=tuple(child_sa(section(children, key)) for key in children),
         algorithms=_algorithms(*(text(message, key) for key in _ALGORITHM_KEYS)),
         nat_seen=text(message, "nat-any") == "yes",
         tasks_active=texts(message, "tasks-active"),
         tasks_queued=texts(message, "tasks-queued"),
+        spi=text(message, "initiator-spi"),
     )
 
 
@@ -115,7 +123,8 @@ def _algorithms(encryption: str, size: str, integrity: str, prf: str, group: str
     return Algorithms(encryption, _number(size), integrity, prf, group)
 
 
-def _child_sa(message: Raw) -> ChildSa:
+def child_sa(message: Raw) -> ChildSa:
+    """Translate one CHILD_SA of `list-sa`, or of an event."""
     return ChildSa(
         name=text(message, "name"),
         unique_id=text(message, "uniqueid", "0"),
@@ -130,6 +139,8 @@ def _child_sa(message: Raw) -> ChildSa:
         installed_s=number(message, "install-time"),
         algorithms=_algorithms(*(text(message, key) for key in _ALGORITHM_KEYS)),
         udp_encapsulated=text(message, "encap") == "yes",
+        received_s=number(message, "use-in") if "use-in" in message else None,
+        expires_s=number(message, "life-time"),
     )
 
 

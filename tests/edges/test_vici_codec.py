@@ -36,8 +36,12 @@ def test_an_ike_sa_with_its_child() -> None:
                 received_packets=5,
                 sent_packets=10,
                 installed_s=93,
+                spi_in="c7e1a2b3",
+                received_s=4,
+                expires_s=3500,
             ),
         ),
+        spi="0f1e2d3c4b5a6978",
     )
 
 
@@ -77,6 +81,9 @@ def test_the_daemon() -> None:
         queued_jobs=7,
         ike_sas=3,
         half_open_ike_sas=1,
+        scheduled_jobs=9,
+        workers_active={"critical": 4, "medium": 1},
+        queues={"critical": 0, "high": 1, "medium": 2, "low": 4},
     )
 
 
@@ -178,4 +185,22 @@ def test_what_charon_does_not_tell_is_nothing() -> None:
     assert found.algorithms == found.children[0].algorithms == Algorithms()
     assert not found.nat_seen
     assert not found.children[0].udp_encapsulated
+    assert (found.children[0].received_s, found.children[0].expires_s) == (None, 0)
     assert found.tasks_active == found.tasks_queued == ()
+
+
+@pytest.mark.parametrize(
+    ("algorithms", "text"),
+    [
+        (Algorithms(), ""),
+        (Algorithms("AES_GCM_16", 256), "AES_GCM_16-256"),
+        (
+            Algorithms("AES_GCM_16", 128, "", "PRF_HMAC_SHA2_256", "MODP_2048"),
+            "AES_GCM_16-128/PRF_HMAC_SHA2_256/MODP_2048",
+        ),
+        (Algorithms("CHACHA20_POLY1305", 0, "", "", "ECP_256"), "CHACHA20_POLY1305/ECP_256"),
+    ],
+    ids=str,
+)
+def test_algorithms_are_written_as_charon_writes_them(algorithms: Algorithms, text: str) -> None:
+    assert str(algorithms) == text
