@@ -23,6 +23,7 @@ from reconciler.core.orders import Orders
 from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secret, render
 from reconciler.core.rotation import Answer, follow, with_next
 from reconciler.core.status import ConnectionStatus
+from reconciler.core.tally import Tallies
 from reconciler.core.traffic import Flow, flows, is_silent
 from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
@@ -76,6 +77,7 @@ class Memory:
         answers: the key that sites with two of them were answered with.
         refused_s: when a site has just refused the hub's proof of its key, on the monotonic clock.
         flows: what has passed through each tunnel so far.
+        tallies: what was counted of each tunnel since our start.
         lost: why an earlier memory could not be taken over; empty if it was.
         unsaved: the last attempt to write what must survive us failed.
 
@@ -93,6 +95,7 @@ class Memory:
     lost: str = ""
     healing: Healing = field(default_factory=Healing)
     flows: Mapping[str, Flow] = field(default_factory=dict)
+    tallies: Tallies = field(default_factory=Tallies)
     unsaved: bool = False
 
 

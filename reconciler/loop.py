@@ -42,7 +42,7 @@ def recall(status_file: Path, clock: Clock) -> Memory:
         return Memory()
     age_s = max(0, clock.now() - status.timestamp)
     return Memory(
-        previous=status.connections,
+        previous={name: _since_our_start(one) for name, one in status.connections.items()},
         record=Record(
             {name: _history(one) for name, one in status.connections.items()}, status.strangers
         ),
@@ -56,6 +56,10 @@ def recall(status_file: Path, clock: Clock) -> Memory:
         },
         healing=recall_healing(status.container, clock.monotonic_s(), clock.now()),
     )
+
+
+def _since_our_start(before: ConnectionStatus) -> ConnectionStatus:
+    return before.model_copy(update={"establishments": 0})
 
 
 def _history(before: ConnectionStatus) -> History:
@@ -187,7 +191,7 @@ class Loop:
 
     def _publish(self, report: Report) -> None:
         status = report.status
-        self._metrics.publish(status, report.observed, report.outcomes, report.took_s)
+        self._metrics.publish(status, report.tallies, report.outcomes, report.took_s)
         if not report.status_written:
             self._metrics.count_status_error()
         self.health.turned(complete=status.daemon.reachable)

@@ -1,6 +1,6 @@
 """What is said about a round: from values and a clock to the status document."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from reconciler import __version__
@@ -21,6 +21,7 @@ from reconciler.core.status import (
     Status,
     summarise_connections,
 )
+from reconciler.core.tally import Tally
 from reconciler.core.traffic import health
 from reconciler.look import Look, Memory
 from reconciler.world import World
@@ -35,8 +36,9 @@ def make_status(
     outcomes: Iterable[Outcome],
     errors: Iterable[str],
     container: ContainerStatus | None,
+    counted_before: Mapping[str, Tally],
 ) -> Status:
-    """Put the whole document together."""
+    """Put the whole document together. `counted_before`: the tallies of the last one."""
     now = world.clock.now()
     return Status(
         timestamp=now,
@@ -45,7 +47,7 @@ def make_status(
             seen.decision,
             observed,
             memory.previous,
-            _hints(world, memory, seen, now),
+            _hints(world, memory, seen, now, counted_before),
             now,
         ),
         daemon=_daemon_status(observed),
@@ -62,7 +64,9 @@ def make_status(
     )
 
 
-def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hints]:
+def _hints(
+    world: World, memory: Memory, seen: Look, now: int, counted_before: Mapping[str, Tally]
+) -> dict[str, Hints]:
     attempts: dict[str, list[AttemptStatus]] = {}
     for (name, goal), made in memory.attempts.items():
         attempts.setdefault(name, []).append(_attempt_status(goal, made, world, now))
@@ -81,6 +85,8 @@ def _hints(world: World, memory: Memory, seen: Look, now: int) -> dict[str, Hint
             ),
             history=memory.record.of(name),
             health=health(seen.flows.get(name), now_s),
+            tally=memory.tallies.of.get(name, Tally()),
+            tally_before=counted_before.get(name),
         )
         for name, connection in seen.desired.items()
     }
@@ -128,6 +134,9 @@ def _daemon_status(observed: Observed | Unobserved) -> DaemonStatus:
         queued_jobs=daemon.queued_jobs,
         ike_sas=daemon.ike_sas,
         half_open_ike_sas=daemon.half_open_ike_sas,
+        scheduled_jobs=daemon.scheduled_jobs,
+        workers_active=dict(daemon.workers_active),
+        queues=dict(daemon.queues),
     )
 
 

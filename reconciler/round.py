@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from reconciler.act import act
 from reconciler.core.actions import Action, EndIke, Load, Outcome
@@ -19,6 +19,7 @@ from reconciler.core.status import (
     just_came_up,
 )
 from reconciler.core.swanctl import swanctl_text
+from reconciler.core.tally import Tally, count
 from reconciler.core.traffic import was_answered
 from reconciler.errors import StateError, StatusError
 from reconciler.healing import heal_container
@@ -55,6 +56,7 @@ class Report:
     more: bool
     look_again_s: float | None
     took_s: float
+    tallies: Mapping[str, Tally] = field(default_factory=dict)
 
 
 def run_round(
@@ -87,17 +89,22 @@ def _run_round(
         flows=seen.flows,
         unsaved=bool(unwritten),
     )
+    counted_before = memory.tallies.of
+    memory = _counted(world, memory, seen.observed, seen.desired, asked_s)
     due = hold_back(seen.planned, seen.attempts, world.clock.monotonic_s())
     outcomes, more = _carry_out(world, due)
     observed = seen.observed
     if outcomes:
         asked_s, observed = world.clock.monotonic_s(), observe(world, deep=False)
+        memory = _counted(world, memory, observed, seen.desired, asked_s)
     memory = _after(world, memory, seen, outcomes, observed)
     memory = replace(memory, record=_recorded(world, memory, seen, failures, outcomes))
     healed = heal_container(world, memory.healing, observed, asked_s)
     memory = replace(memory, healing=healed.healing)
     done = (*outcomes, *healed.outcomes)
-    status = make_status(world, memory, seen, observed, reasons, done, errors, healed.container)
+    status = make_status(
+        *(world, memory, seen, observed, reasons, done, errors, healed.container), counted_before
+    )
     status, written = _write_status(world, status)
     memory = _told(world, memory, status, observed)
     took_s = time.monotonic() - began_s
@@ -108,7 +115,22 @@ def _run_round(
         again_s = look_again_s(seen.desired, observed, paused)
     if any(map(just_came_up, status.connections.values())):
         again_s = _JUST_CAME_UP_S
-    return memory, Report(status, written, observed, done, more, again_s, took_s)
+    tallies = memory.tallies.of
+    return memory, Report(status, written, observed, done, more, again_s, took_s, tallies)
+
+
+def _counted(
+    world: World,
+    memory: Memory,
+    observed: Observed | Unobserved,
+    names: Collection[str],
+    looked_s: float,
+) -> Memory:
+    """Count on. What ended is taken after the look, so that nothing falls in between."""
+    if isinstance(observed, Unobserved):
+        return memory
+    tallies = count(memory.tallies, observed, world.take_ended(), names, looked_s)
+    return replace(memory, tallies=tallies)
 
 
 def _remember(world: World, memory: Memory, seen: Look) -> list[str]:

@@ -30,6 +30,7 @@ def real_world(
         mend_container=containers.carry_out,
         mount_faults=lambda: mount_faults(settings.config_path),
         take_failures=evidence.take if evidence else tuple,
+        take_ended=evidence.take_ended if evidence else tuple,
         why_deaf=lambda: evidence.deaf if evidence else "",
     )
 

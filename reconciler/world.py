@@ -12,9 +12,13 @@ from reconciler.core.check import Fault
 from reconciler.core.model import IpNetwork
 from reconciler.core.reasons import Failure
 from reconciler.core.status import ContainerStatus, Status
+from reconciler.core.tally import EndedChild
 from reconciler.edges.state import State
 from reconciler.ports import Ike
 from reconciler.settings import Settings
+
+# All tunnels of a large hub may end at once.
+_MOST_ENDED = 20_000
 
 
 class Clock:
@@ -30,7 +34,7 @@ class Clock:
 
 
 class Evidence:
-    """Failures that charon told of; filled by the event thread, emptied by the rounds.
+    """What charon told of failures and ends; filled by the event thread, emptied by the rounds.
 
     Bounded, and strangers have a place of their own: a flood of them pushes out nothing else.
     `deaf`: why charon's log is not listened to, if so.
@@ -41,6 +45,7 @@ class Evidence:
         self._lock = threading.Lock()
         self._of_connections: deque[Failure] = deque(maxlen=1000)
         self._of_strangers: deque[Failure] = deque(maxlen=200)
+        self._ended: deque[EndedChild] = deque(maxlen=_MOST_ENDED)
 
     def note(self, failure: Failure) -> None:
         """Keep one failure."""
@@ -55,6 +60,18 @@ class Evidence:
             self._of_connections.clear()
             self._of_strangers.clear()
         return tuple(sorted(taken, key=lambda failure: failure.at_s))
+
+    def note_ended(self, child: EndedChild) -> None:
+        """Keep the last word about one CHILD_SA."""
+        with self._lock:
+            self._ended.append(child)
+
+    def take_ended(self) -> tuple[EndedChild, ...]:
+        """Hand over the CHILD_SAs that ended since the last call."""
+        with self._lock:
+            taken = tuple(self._ended)
+            self._ended.clear()
+        return taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +88,7 @@ class World:
     mend_container: Callable[[ContainerAction], None] = lambda _: None
     mount_faults: Callable[[], tuple[Fault, ...]] = tuple
     take_failures: Callable[[], tuple[Failure, ...]] = tuple
+    take_ended: Callable[[], tuple[EndedChild, ...]] = tuple
     why_deaf: Callable[[], str] = str
     stopping: Callable[[], bool] = lambda: False
     jitter: Callable[[], float] = random.random

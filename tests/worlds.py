@@ -68,6 +68,7 @@ class Bench:
             write_status=lambda status: write_status(self.settings.status_file, status),
             read_hub_networks=lambda: self.hub_networks,
             take_failures=self.evidence.take,
+            take_ended=self.evidence.take_ended,
             why_deaf=lambda: self.evidence.deaf,
             observe_container=lambda: self.container.observe() if self.container else None,
             mend_container=self._mend,

@@ -20,6 +20,7 @@ from reconciler.core.reasons import Code, Side
 from reconciler.core.render import Connection
 from reconciler.core.rotation import Stage, stage_of
 from reconciler.core.selectors import uncovered
+from reconciler.core.tally import Tally, came_up
 from reconciler.core.traffic import Health
 from reconciler.core.why import Reason, reason, without_child, without_ike
 
@@ -79,6 +80,9 @@ class ConnectionStatus(_Document):
     declared_subnets: tuple[str, ...] = ()
     received_bytes: int = Field(0, description="Of the CHILD_SAs of this moment.")
     sent_bytes: int = 0
+    received_packets: int = Field(0, description="Likewise.")
+    sent_packets: int = 0
+    last_received_at: int = Field(0, description="When something last came from the site.")
     last_good: bool = Field(False, description="The file is faulty; an earlier declaration stays.")
     removal_held: bool = False
     last_error: str = ""
@@ -95,6 +99,13 @@ class ConnectionStatus(_Document):
     answered_mark: str = Field("", description="With next_psk: by which key the hub proves itself.")
     ike_established_at: int = Field(0, description="Of the newest IKE_SA, give or take a second.")
     child_installed_at: int = Field(0, description="Of the newest CHILD_SA.")
+    child_expires_at: int = Field(
+        0, description="When the newest CHILD_SA ends unless it is renewed before; 0: none."
+    )
+    ike_algorithms: str = Field("", description="As negotiated, in charon's words.")
+    child_algorithms: str = ""
+    rekeys: int = Field(0, description="Keys renewed in place, since the reconciler's start.")
+    establishments: int = Field(0, description="Times it came up since the reconciler's start.")
 
 
 class DaemonStatus(_Document):
@@ -110,6 +121,9 @@ class DaemonStatus(_Document):
     queued_jobs: int = 0
     ike_sas: int = 0
     half_open_ike_sas: int = 0
+    scheduled_jobs: int = 0
+    workers_active: dict[str, int] = Field({}, description="Busy ones, by priority.")
+    queues: dict[str, int] = Field({}, description="Jobs that wait for a worker, by priority.")
 
 
 class ContainerStatus(_Document):
@@ -196,6 +210,8 @@ class Hints:
     rekey_after: int = 0
     answered_mark: str = ""
     health: Health = "unknown"
+    tally: Tally = field(default_factory=Tally)
+    tally_before: Tally | None = None
 
 
 def summarise_connections(
@@ -304,6 +320,7 @@ def _summarise(
         "paused_until": hints.paused_until,
         "rekey_after": hints.rekey_after,
         "answered_mark": hints.answered_mark,
+        "rekeys": hints.tally.ike_rekeys + hints.tally.child_rekeys,
     }
     if look is None:
         return _not_observed(common, before)
@@ -328,6 +345,9 @@ def _summarise(
         uptime_seconds=max(0, now - connected) if is_up else 0,
         since=now if changed else _field(before, "since"),
         key_rotation=look.key_rotation,
+        last_received_at=_last_received(look, before, now),
+        establishments=_field(before, "establishments")
+        + (is_up and came_up(hints.tally_before, hints.tally, was_up=was_up)),
         last_remote_address=_proved_address(look.sa) or _last_address(before),
         **_of_sa(look, now),
     )
@@ -355,6 +375,8 @@ def _not_observed(common: dict[str, Any], before: ConnectionStatus | None) -> Co
         last_disconnected=_field(before, "last_disconnected"),
         uptime_seconds=0,
         since=_field(before, "since"),
+        last_received_at=_field(before, "last_received_at"),
+        establishments=_field(before, "establishments"),
     )
 
 
@@ -388,10 +410,13 @@ def _connected_since(look: _Look, before: ConnectionStatus | None, now: int) -> 
 def _of_sa(look: _Look, now: int) -> dict[str, Any]:
     if look.sa is None:
         return {}
-    ages_s = [child.installed_s for child in look.children]
+    newest = min(look.children, key=lambda child: child.installed_s, default=None)
     return {
         "ike_established_at": now - look.sa.established_s if look.sa.live else 0,
-        "child_installed_at": now - min(ages_s) if ages_s else 0,
+        "child_installed_at": now - newest.installed_s if newest else 0,
+        "child_expires_at": now + newest.expires_s if newest and newest.expires_s else 0,
+        "ike_algorithms": str(look.sa.algorithms),
+        "child_algorithms": str(newest.algorithms) if newest else "",
         "remote_address": look.sa.remote_host,
         "remote_port": look.sa.remote_port,
         "ike_state": look.sa.state,
@@ -400,7 +425,22 @@ def _of_sa(look: _Look, now: int) -> dict[str, Any]:
         "remote_subnets": _texts(s for child in look.children for s in child.remote_subnets),
         "received_bytes": sum(child.received_bytes for child in look.children),
         "sent_bytes": sum(child.sent_bytes for child in look.children),
+        "received_packets": sum(child.received_packets for child in look.children),
+        "sent_packets": sum(child.sent_packets for child in look.children),
     }
+
+
+def _last_received(look: _Look, before: ConnectionStatus | None, now: int) -> int:
+    """Return when a packet last came; the SA that it came through may be gone.
+
+    charon tells an age in whole seconds, so a second more is no new packet.
+    """
+    ages_s = [child.received_s for child in look.children if child.received_s is not None]
+    seen_at = now - min(ages_s) if ages_s else 0
+    told_at = _field(before, "last_received_at")
+    if told_at > now:
+        return seen_at  # the clock was set back
+    return seen_at if seen_at > told_at + 1 else told_at
 
 
 def _texts(subnets: Iterable[IpNetwork]) -> tuple[str, ...]:

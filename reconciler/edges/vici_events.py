@@ -13,6 +13,7 @@ from vici.exception import EventUnknownException
 
 from reconciler.core.flood import Flood, Limits
 from reconciler.core.reasons import HUB_REFUSED, Failure
+from reconciler.core.tally import EndedChild, passed_through
 from reconciler.edges import vici_codec as codec
 from reconciler.edges.vici_attempts import SETTLE_S, SaMemory, section_of
 from reconciler.edges.vici_codec import BROKEN
@@ -34,7 +35,7 @@ class EventListener:
     """Listens until stopped, and reconnects for ever.
 
     `wake` gets a reason; `note_failure` gets each failure; `note_deaf` gets why charon's log is not
-    listened to, and nothing once it is again.
+    listened to, and nothing once it is again; `note_ended` gets the last word about a CHILD_SA.
     """
 
     def __init__(
@@ -44,12 +45,14 @@ class EventListener:
         note_failure: Callable[[Failure], None],
         note_deaf: Callable[[str], None] = lambda _: None,
         limits: Limits | None = None,
+        note_ended: Callable[[EndedChild], None] = lambda _: None,
     ) -> None:
         self._thread = threading.Thread(target=self._run, name="vici-events", daemon=True)
         self._path = path
         self._wake = wake
         self._note_failure = note_failure
         self._note_deaf = note_deaf
+        self._note_ended = note_ended
         self._limits = limits or Limits()
         self._deaf_until_s: float | None = None
         self._stopping = threading.Event()
@@ -140,6 +143,8 @@ class EventListener:
         now_s = time.monotonic()
         if kind is not None and message is not None:
             self._memory.take(kind.decode(), message, now_s)
+            for ended in _ended_children(kind, message, now_s):
+                self._note_ended(ended)
             if kind not in (b"log", b"alert") and _concerns_a_tunnel(message):
                 self._wake(kind.decode())
         self._tell(now_s)
@@ -159,3 +164,16 @@ def _concerns_a_tunnel(message: Mapping[str, Any]) -> bool:
     name, about = section_of(message)
     never_up = codec.text(about, "state") == "CONNECTING"
     return bool(name) and not never_up
+
+
+def _ended_children(kind: bytes, message: Mapping[str, Any], now_s: float) -> Iterator[EndedChild]:
+    """Read the final counts, which no later look can see."""
+    if kind not in (b"child-updown", b"child-rekey") or codec.text(message, "up") == "yes":
+        return
+    name, about = section_of(message)
+    for told in codec.section(about, "child-sas").values():
+        found = told if isinstance(told, Mapping) else {}
+        child = codec.child_sa(codec.section(found, "old") if kind == b"child-rekey" else found)
+        if name and child.spi_in:
+            born_s = now_s - child.installed_s
+            yield EndedChild(name, child.spi_in, passed_through(child), born_s)

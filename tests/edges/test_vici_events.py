@@ -1,6 +1,7 @@
 """Events only wake the loop, and say so too when they may have been missed."""
 
 import queue
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,10 @@ import pytest
 
 from reconciler.core.flood import Limits
 from reconciler.core.reasons import Code, Failure
+from reconciler.core.tally import EndedChild, Passed
 from reconciler.edges.vici_events import ALERT, LOG, TYPES, EventListener
 from tests.docker import eventually
-from tests.edges.vici_samples import IKE
+from tests.edges.vici_samples import CHILD, IKE
 from tests.edges.vici_server import ViciServer, vici_server
 
 DEADLINE_S = 5.0
@@ -35,8 +37,10 @@ class Listening:
         self.woken: Told = queue.Queue()
         self.deaf: Told = queue.Queue()
         self.failures: queue.Queue[Failure] = queue.Queue()
+        self.ended: queue.Queue[EndedChild] = queue.Queue()
         self.listener = EventListener(
-            str(path), self.woken.put, self.failures.put, self.deaf.put, limits
+            *(str(path), self.woken.put, self.failures.put, self.deaf.put, limits),
+            note_ended=self.ended.put,
         )
         self.listener.start()
 
@@ -89,6 +93,24 @@ def test_a_failure_that_charon_logs_is_told_and_wakes(
     told = listening.failures.get(timeout=DEADLINE_S)
     assert (told.connection, told.code, told.words) == ("kspb_vpn", Code.WRONG_PSK, MISMATCH)
     listening.expect("failure logged")
+
+
+def test_the_last_counts_of_a_data_tunnel_are_told_when_it_ends(
+    server: ViciServer, listening: Listening
+) -> None:
+    """As charon 6.0.1 was seen to send it: no key `up`, and two ways to hold a CHILD_SA."""
+    server.emit("child-updown", {"up": "yes", "kspb_vpn": IKE})
+    renewed = {"lan": {"old": CHILD, "new": {**CHILD, "spi-in": "c0000001", "bytes-in": "0"}}}
+    server.emit("child-rekey", {"kspb_vpn": {**IKE, "child-sas": renewed}})
+    down = {"lan-7": {**CHILD, "spi-in": "c0000001", "state": "DELETING"}, "lan-8": {}, "lan-9": ""}
+    before_s = time.monotonic()
+    server.emit("child-updown", {"kczk_vpn": {**IKE, "child-sas": down}})
+    passed = Passed(640, 1280, 5, 10)
+    renewed_one, ended = (listening.ended.get(timeout=DEADLINE_S) for _ in range(2))
+    assert renewed_one[:3] == ("kspb_vpn", "c7e1a2b3", passed)
+    assert ended[:3] == ("kczk_vpn", "c0000001", passed)
+    assert before_s <= ended.born_s + 93 <= time.monotonic()
+    assert listening.ended.empty()
 
 
 def test_other_log_lines_do_not_wake(server: ViciServer, listening: Listening) -> None:
