@@ -33,7 +33,7 @@ def serve(settings: Settings) -> int:
     server = http.HttpServer(
         settings.listen_address,
         {
-            "/metrics": lambda: http.metrics_answer(metrics.text()),
+            "/metrics": lambda: http.metrics_answer(metrics.parts()),
             "/healthz": loop.health.healthy,
             "/readyz": loop.health.ready,
             "/status": loop.status_answer,
@@ -48,7 +48,10 @@ def serve(settings: Settings) -> int:
         evidence.deaf = why
         metrics.log_listening.set(not why)
 
-    events = EventListener(str(settings.vici_socket), wakes.wake, evidence.note, note_deaf)
+    events = EventListener(
+        *(str(settings.vici_socket), wakes.wake, evidence.note, note_deaf),
+        note_ended=evidence.note_ended,
+    )
     docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)
     _handle_signals(stopping, wakes, world.ike)
     dead = _end_when_a_thread_dies(stopping, wakes)

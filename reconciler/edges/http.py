@@ -4,16 +4,20 @@ import logging
 import socket
 import sys
 import threading
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 log = logging.getLogger(__name__)
 
-Answer = tuple[int, str, bytes]
+# Status, type, body. A body in pieces may be large, and is never held whole if it is compressed.
+Answer = tuple[int, str, bytes | Iterable[bytes]]
+_GZIP = 16 + zlib.MAX_WBITS
+_FASTEST = 1
 
 
 def plain(good: bool, text: str) -> Answer:
@@ -27,9 +31,9 @@ def json_answer(body: bytes) -> Answer:
     return HTTPStatus.OK, "application/json", body
 
 
-def metrics_answer(body: bytes) -> Answer:
+def metrics_answer(body: bytes | Iterable[bytes]) -> Answer:
     """Answer with Prometheus' text format."""
-    return HTTPStatus.OK, CONTENT_TYPE_LATEST, body
+    return HTTPStatus.OK, CONTENT_TYPE_PLAIN_0_0_4, body
 
 
 class HttpServer:
@@ -86,13 +90,19 @@ def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHan
             known = "try " + " ".join(routes)
             missing = HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", known.encode() + b"\n"
             code, content_type, body = route() if route else missing
+            parts = (body,) if isinstance(body, bytes) else body
+            gzip = accepts_gzip(self.headers.get("Accept-Encoding", ""))
+            sent = _gzipped(parts) if gzip else b"".join(parts)
             self.send_response(code)
             self.send_header("Content-Type", content_type)
-            self.send_header("Content-Length", str(len(body)))
+            if gzip:
+                self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(sent)))
             self.send_header("Cache-Control", "no-store")
+            self.send_header("Vary", "Accept-Encoding")
             self.end_headers()
             if self.command != "HEAD":
-                self.wfile.write(body)
+                self.wfile.write(sent)
 
         do_HEAD = do_GET  # noqa: N815 - the base class's name
 
@@ -100,3 +110,17 @@ def _handler(routes: dict[str, Callable[[], Answer]]) -> type[BaseHTTPRequestHan
             """Scrapes are not worth a line."""
 
     return Handler
+
+
+def accepts_gzip(header: str) -> bool:
+    """Read `Accept-Encoding`."""
+    for offer in header.lower().split(","):
+        name, _, weight = (word.strip() for word in offer.partition(";"))
+        if name in ("gzip", "*"):
+            return weight.replace(" ", "").removeprefix("q=").strip("0.") != "" or not weight
+    return False
+
+
+def _gzipped(parts: Iterable[bytes]) -> bytes:
+    compressor = zlib.compressobj(_FASTEST, wbits=_GZIP)
+    return b"".join([*map(compressor.compress, parts), compressor.flush()])

@@ -1,5 +1,6 @@
 """The HTTP endpoint, over a real socket."""
 
+import gzip
 import json
 import socket
 from collections.abc import Iterator
@@ -7,7 +8,14 @@ from http.client import HTTPConnection, HTTPResponse
 
 import pytest
 
-from reconciler.edges.http import Answer, HttpServer, json_answer, metrics_answer, plain
+from reconciler.edges.http import (
+    Answer,
+    HttpServer,
+    accepts_gzip,
+    json_answer,
+    metrics_answer,
+    plain,
+)
 
 
 def broken() -> Answer:
@@ -23,6 +31,7 @@ def server() -> Iterator[HttpServer]:
             "/healthz": lambda: plain(True, "the loop turns"),
             "/readyz": lambda: plain(False, "no round with charon yet"),
             "/status": lambda: json_answer(b'{"timestamp": 1}'),
+            "/large": lambda: metrics_answer(b'vpn_x{n="%d"} 1\n' % n for n in range(5000)),
             "/broken": broken,
         },
     )
@@ -31,10 +40,12 @@ def server() -> Iterator[HttpServer]:
     server.stop()
 
 
-def ask(server: HttpServer, path: str, method: str = "GET") -> tuple[HTTPResponse, bytes]:
+def ask(
+    server: HttpServer, path: str, method: str = "GET", encoding: str = "identity"
+) -> tuple[HTTPResponse, bytes]:
     connection = HTTPConnection("127.0.0.1", server.port, timeout=5)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers={"Accept-Encoding": encoding})
         response = connection.getresponse()
         return response, response.read()
     finally:
@@ -59,6 +70,35 @@ def test_every_route_answers(
     assert str(response.headers["Content-Type"]).startswith(content_type)
     assert response.headers["Content-Length"] == str(len(body))
     assert response.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/status", "/healthz", "/large"])
+def test_who_takes_gzip_gets_it_and_everybody_gets_the_same(server: HttpServer, path: str) -> None:
+    plain_one, body = ask(server, path)
+    packed, smaller = ask(server, path, encoding="deflate, gzip;q=1.0")
+    assert "Content-Encoding" not in plain_one.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert packed.headers["Vary"] == plain_one.headers["Vary"] == "Accept-Encoding"
+    assert packed.headers["Content-Length"] == str(len(smaller))
+    assert gzip.decompress(smaller) == body
+
+
+def test_gzip_makes_a_large_page_small(server: HttpServer) -> None:
+    bodies = [ask(server, "/large", encoding=kind)[1] for kind in ("identity", "gzip")]
+    assert len(bodies[0]) > 4 * len(bodies[1])
+
+
+@pytest.mark.parametrize(
+    ("header", "accepted"),
+    [
+        *(("", False), ("identity", False), ("deflate, br", False), ("xgzip", False)),
+        *(("gzip", True), ("GZIP", True), ("br, gzip", True), ("*", True)),
+        *(("gzip;q=0.5", True), ("gzip; q = 1", True)),
+        *(("gzip;q=0", False), ("gzip;q=0.000", False), ("gzip; q=0.0, br", False)),
+    ],
+)
+def test_gzip_is_sent_to_who_asks_for_it(header: str, *, accepted: bool) -> None:
+    assert accepts_gzip(header) is accepted
 
 
 @pytest.mark.parametrize("path", ["/", "/favicon.ico", "/metrics/", "/../etc/passwd"])

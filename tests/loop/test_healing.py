@@ -196,8 +196,8 @@ def test_a_used_up_budget_is_held_and_said_everywhere_until_the_hour_has_room(
     assert "as many as RESTARTS_PER_HOUR allows" in said(bench).held
     assert said(bench).next_attempt == pytest.approx(first + 3600, abs=2)
     metrics = Metrics()
-    metrics.publish(report.status, report.observed, report.outcomes, report.took_s)
-    assert metrics.registry.get_sample_value("vpn_container_healing_held") == 1
+    metrics.publish(report.status, report.tallies, report.outcomes, report.took_s)
+    assert b"\nvpn_container_healing_held 1\n" in metrics.text()
     told = [r for r in caplog.records if "RESTARTS_PER_HOUR" in str(getattr(r, "fields", ""))]
     assert len(told) == 1, "once, not in every round"
     until_done(bench, budget + 1, within_s=60)
@@ -272,4 +272,4 @@ def test_the_loop_mends_a_stopped_container_within_seconds(bench: Bench) -> None
     value = run.metrics.registry.get_sample_value
     done = {"action": "StartContainer", "result": "accepted"}
     assert value("vpn_actions_total", done) == 1
-    assert value("vpn_container_state", {"state": "running"}) == 1
+    assert b'\nvpn_container_state{state="running"} 1\n' in run.metrics.text()

@@ -2,6 +2,7 @@
 
 import threading
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.observed import IkeSa
+from reconciler.core.observed import IkeSa, Observed
+from reconciler.edges.http import HttpServer, metrics_answer
 from reconciler.edges.metrics import Metrics
 from reconciler.loop import Loop
 from reconciler.wakes import Wakes
@@ -79,6 +81,44 @@ def test_a_wake_makes_a_round_at_once_and_its_reason_is_told(bench: Bench) -> No
         eventually(lambda: "kczk_vpn" in bench.ike.connections, 2)
         eventually(lambda: run.rounds("ok") == 2, 2)
         assert bench.status.reconciler.reasons == ("airports.json changed",)
+
+
+class Hanging(FakeIke):
+    """A charon that keeps us waiting."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answering, self.asked = threading.Event(), threading.Event()
+
+    def observe(self, *, deep: bool) -> Observed:
+        if not self.answering.is_set():
+            self.asked.set()
+        self.answering.wait(20)
+        return super().observe(deep=deep)
+
+
+def test_while_a_round_hangs_a_scrape_is_answered_with_what_was_seen_last(bench: Bench) -> None:
+    bench.ike = charon = Hanging()
+    charon.answering.set()
+    with running(bench) as run:
+        eventually(lambda: run.rounds("ok") == 1, 5)
+        server = HttpServer(
+            ("127.0.0.1", 0), {"/metrics": lambda: metrics_answer(run.metrics.parts())}
+        )
+        server.start()
+        try:
+            charon.answering.clear()
+            run.wakes.wake("SIGHUP")
+            assert charon.asked.wait(5)
+            address = f"http://127.0.0.1:{server.port}/metrics"
+            with urllib.request.urlopen(address, timeout=5) as answer:
+                page = answer.read()
+            assert run.rounds("ok") == 1
+        finally:
+            charon.answering.set()
+            server.stop()
+        assert b'vpn_connection_desired{airport="kspb",connection="kspb_vpn"} 1\n' in page
+        eventually(lambda: run.rounds("ok") == 2, 5)
 
 
 def test_a_bug_in_a_round_is_told_and_the_loop_goes_on_after_a_pause(
