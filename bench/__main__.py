@@ -15,11 +15,13 @@ from bench.machine import machine_facts
 from bench.measure import Result, say, table
 from bench.memory import memory
 from bench.recovery import recovery
+from bench.scrape import scrape
 
 BENCHMARKS: dict[str, Callable[[int], Result]] = {
     "cold": cold,
     "edit": one_edit,
     "observe": observe,
+    "scrape": scrape,
     "memory": memory,
     "recovery-1": partial(recovery, 1),
     "recovery-200": partial(recovery, 200),
