@@ -158,7 +158,7 @@ def test_keys_of_a_later_release_do_not_matter(path: Path) -> None:
     write_status(path, status())
     document = json.loads(path.read_text())
     document["later"] = 1
-    document["connections"]["k0_vpn"]["probe"] = {"ok": True}
+    document["connections"]["k0_vpn"]["weather"] = {"ok": True}
     path.write_text(json.dumps(document))
     assert read_status(path) == status()
 
