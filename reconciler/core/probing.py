@@ -13,7 +13,7 @@ from reconciler.core.about import Camera
 from reconciler.core.camera_url import BadUrl, CameraUrl
 from reconciler.core.model import IpAddress, IpNetwork, Site
 from reconciler.core.routing import Route, Verdict
-from reconciler.core.traffic import Flow, Health
+from reconciler.core.traffic import SILENT_AFTER_S, Flow, Health
 
 FAILURES_TO_FAIL = 3
 SUCCESSES_TO_PASS = 2
@@ -196,14 +196,16 @@ def is_dead_way(tally: Tally | None, flow: Flow | None, now_s: float, looks_s: f
     """Tell whether it may be the tunnel that fails and not what is behind it.
 
     The probe answered before and now fails, and since its last success nothing at all has come
-    through the tunnel. `looks_s`: so long it may take until a look sees what has come.
+    through the tunnel. `looks_s`: so long it may take until a look sees what has come. A probe with
+    a short interval fails sooner than silence can be told.
     """
     if tally is None or flow is None or tally.health(now_s) != "fail":
         return False
     success_s, heard_s = tally.last_success_s, flow.answered_s
     if success_s is None or tally.first_failure_s is None or not flow.ever_answered:
         return False
-    return heard_s is None or heard_s <= success_s + looks_s
+    silent = heard_s is None or now_s - heard_s >= SILENT_AFTER_S
+    return silent and (heard_s is None or heard_s <= success_s + looks_s)
 
 
 def excused(

@@ -19,6 +19,8 @@ PASSWORD = "s3cr3t-Pass"  # noqa: S105 - of no camera
 
 @pytest.fixture
 def say(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
+    monkeypatch.setattr("reconciler.cli.configure_logging", lambda *_: None)
+
     def file(webcams: list[Any], **declared: Any) -> dict[str, Any]:
         return {"vpn": vpn(1, **declared), "webcams": webcams}
 

@@ -112,6 +112,14 @@ def test_only_where_nothing_at_all_comes_back_may_it_be_the_tunnel(
     assert is_dead_way(tally, given, 95.0, 30.0) is dead
 
 
+def test_a_probe_that_fails_quickly_is_no_sign_of_silence_while_something_was_just_heard() -> None:
+    tally = after(OK, BAD, BAD, BAD, every_s=5)
+    assert not is_dead_way(tally, flow(15.0), 16.0, 30.0)
+    later = after(OK, *[BAD] * 12, every_s=5)
+    assert not is_dead_way(later, flow(55.0), 60.0, 30.0)
+    assert is_dead_way(later, flow(15.0), 60.0, 30.0)
+
+
 def test_a_tunnel_that_works_although_its_probe_fails_is_excused_until_that_answers() -> None:
     def now(before: set[str], tally: Tally | None, heard_s: float | None) -> bool:
         tallies = {KEY: tally} if tally else {}
