@@ -1,12 +1,20 @@
 """The tables of the documentation say what the code says."""
 
+import re
 from pathlib import Path
 
+import pytest
+
 from reconciler.core.negotiated import FIXES, Flaw
-from reconciler.core.reasons import FAILURES, MEANINGS, Code
+from reconciler.core.reasons import FAILURES, MEANINGS, Code, Side
+from reconciler.core.routers import ROUTERS
 from reconciler.core.routing import Route
 
-REASONS = (Path(__file__).parents[1] / "docs" / "reasons.md").read_text()
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+REASONS = (ROOT / "docs" / "reasons.md").read_text()
+SITE_PAGE = (ROOT / "docs" / "what-the-site-sees.md").read_text()
+FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def section(heading: str) -> str:
@@ -45,3 +53,39 @@ def test_every_verdict_on_a_camera_stands_in_its_table() -> None:
     table = text.split("\n## Which way leads to a camera\n")[1].split("\n### ")[0]
     lines = [line for line in table.splitlines() if line.startswith("| `")][1:]
     assert [line.split("`")[1] for line in lines] == [route.value for route in Route]
+
+
+# What the person at the site can do something about, and what only she can see.
+FOR_THE_SITE = [code for code in Code if MEANINGS[code].side in (Side.SITE, Side.NETWORK)]
+
+
+@pytest.mark.parametrize("code", FOR_THE_SITE)
+def test_what_the_site_must_act_upon_is_explained_to_the_site_and_linked(code: Code) -> None:
+    assert f"\n### {code}\n" in SITE_PAGE
+    assert f"(what-the-site-sees.md#{code})" in REASONS
+
+
+def test_every_router_has_a_row_that_says_how_it_was_proved() -> None:
+    page = (ROOT / "docs" / "remote-sites.md").read_text()
+    table = [line for line in page.splitlines() if line.startswith("| `")][1:]
+    found = [line.split("|")[1:3] for line in table]
+    expected = [[f" `{name}` ", f" {one.title}: {one.versions} "] for name, one in ROUTERS.items()]
+    assert found == expected
+    assert all(cell.strip() for line in table for cell in line.strip("|").split("|"))
+
+
+def anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    plain = [re.sub(r"[^\w -]", "", heading).strip().lower() for heading in headings]
+    return {heading.replace(" ", "-") for heading in plain}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_to_a_page_of_ours_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", FENCE.sub("", page.read_text())):
+        if "://" in target:
+            continue
+        name, _, anchor = target.partition("#")
+        other = (page.parent / name).resolve() if name else page
+        assert other.exists(), target
+        assert not anchor or anchor in anchors(other), target

@@ -54,14 +54,17 @@ class Settings:
     close_action: str
     mode: str
     default_via: str
+    swanctl_conf: str
 
     @property
     def dials(self) -> bool:
-        return self.mode == "initiate"
+        """A configuration that was given must dial by itself."""
+        return self.mode == "initiate" and not self.swanctl_conf
 
 
 def read_settings(environment: dict[str, str]) -> Settings:
-    names = ("AIRPORT", "HUB_ADDRESS", "PSK_FILE", "LAN", "CAMERA")
+    swanctl_conf = environment.get("SWANCTL_CONF", "")
+    names = ("AIRPORT", "HUB_ADDRESS", "LAN", "CAMERA", *(() if swanctl_conf else ("PSK_FILE",)))
     missing = [name for name in names if not environment.get(name)]
     if missing:
         sys.exit(f"site: must be set: {', '.join(missing)}")
@@ -74,7 +77,7 @@ def read_settings(environment: dict[str, str]) -> Settings:
         hub_address=environment["HUB_ADDRESS"],
         hub_id=environment.get("HUB_ID", "vpn.aviationwx.org"),
         site_id=environment.get("SITE_ID", f"{airport}.remote"),
-        psk_file=Path(environment["PSK_FILE"]),
+        psk_file=Path(environment.get("PSK_FILE", "")),
         lan=environment["LAN"],
         camera=environment["CAMERA"],
         camera_port=int(environment.get("CAMERA_PORT", "80")),
@@ -87,6 +90,7 @@ def read_settings(environment: dict[str, str]) -> Settings:
         close_action=environment.get("CLOSE_ACTION", "none"),
         mode=mode,
         default_via=environment.get("DEFAULT_VIA", ""),
+        swanctl_conf=swanctl_conf,
     )
 
 
@@ -149,11 +153,14 @@ secrets {{
 
 
 def write_configuration(settings: Settings) -> None:
-    psk = settings.psk_file.read_bytes().rstrip(b"\r\n")
+    if settings.swanctl_conf:
+        text = Path(settings.swanctl_conf).read_text()
+    else:
+        text = render(settings, settings.psk_file.read_bytes().rstrip(b"\r\n"))
     CONFIGURATION.unlink(missing_ok=True)
     descriptor = os.open(CONFIGURATION, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as file:
-        file.write(render(settings, psk))
+        file.write(text)
 
 
 def swanctl(*arguments: str) -> str:
