@@ -10,8 +10,11 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from reconciler.core.actions import Action, ContainerAction
 from reconciler.core.reasons import FAILURES
+from reconciler.core.status import CameraStatus, Status
 from reconciler.edges.metrics import REASONS, Metrics
+from reconciler.edges.probe_metrics import ProbeMetrics
 from tests.edges.status_samples import TALLIES, everything
+from tests.edges.test_probes import OK, Told, probe
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "metrics.md").read_text()
@@ -36,10 +39,21 @@ def rows() -> Iterator[tuple[str, str, set[str], str]]:
             yield name[1], kind, common | set(re.findall(r"`(\w+)`", labels)), meaning
 
 
+def told(status: Status) -> str:
+    """Return all that a reconciler tells that probes a tunnel and its camera."""
+    metrics, (name, *_) = Metrics(), status.connections
+    camera = {
+        name: status.connections[name].model_copy(update={"cameras": (CameraStatus(name="North"),)})
+    }
+    found = status.model_copy(update={"connections": {**status.connections, **camera}})
+    prober = Told((probe(name), OK), (probe(name, 0), OK))
+    ProbeMetrics(metrics.registry, prober, lambda: found, lambda: 110.0)
+    metrics.publish(found, TALLIES, (), 0.1)
+    return metrics.text().decode()
+
+
 def exported() -> dict[str, Metric]:
-    metrics = Metrics()
-    metrics.publish(everything(), TALLIES, (), 0.1)
-    families = text_string_to_metric_families(metrics.text().decode())
+    families = text_string_to_metric_families(told(everything()))
     return {f.name + ("_total" if f.type == "counter" else ""): f for f in families}
 
 
@@ -64,13 +78,8 @@ def test_a_star_marks_what_is_absent_while_charon_can_not_be_reached() -> None:
     found = everything()
     unseen = {n: c.model_copy(update={"observed": False}) for n, c in found.connections.items()}
     daemon = found.daemon.model_copy(update={"reachable": False})
-    metrics = Metrics()
-    metrics.publish(
-        found.model_copy(update={"connections": unseen, "daemon": daemon}), TALLIES, (), 0.1
-    )
-    there = {
-        s.name for f in text_string_to_metric_families(metrics.text().decode()) for s in f.samples
-    }
+    text = told(found.model_copy(update={"connections": unseen, "daemon": daemon}))
+    there = {s.name for f in text_string_to_metric_families(text) for s in f.samples}
     starred = set(re.findall(r"^\| `(vpn_\w+)` \* \|", PAGE, re.MULTILINE))
     assert starred == {name for name in described() if name not in there} - {
         "vpn_round_duration_seconds"

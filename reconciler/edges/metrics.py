@@ -24,6 +24,7 @@ from reconciler.core.tally import Tally
 _ACTIONS = tuple(kind.__name__ for kind in (*Action.__args__, *ContainerAction.__args__))
 REASONS = (
     *("start", "timer", "airports.json changed", "orders changed", "failure logged"),
+    *("probe changed", "names changed"),
     *("charon connected", "charon disconnected", "docker connected", "docker disconnected"),
     *("ike-updown", "child-updown", "ike-rekey", "child-rekey", "ike-update"),
     *("SIGHUP", "SIGTERM", "SIGINT"),
