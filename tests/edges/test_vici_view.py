@@ -19,7 +19,7 @@ def test_every_age_becomes_a_time() -> None:
         NOW + 3000,
         NOW + 3500,
     )
-    assert (child.last_received_at, child.last_sent_at) == (0, 0), "nothing was received yet"
+    assert (child.last_received_at, child.last_sent_at) == (NOW - 4, 0), "nothing was sent yet"
     assert child.as_declared
 
 
