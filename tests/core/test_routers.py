@@ -322,3 +322,25 @@ def test_without_the_key_its_place_is_marked(router: Router) -> None:
     for form in (far.key, far.key.encode().hex()):
         assert form not in found
     assert _encoded(found) is None
+
+
+@pytest.mark.parametrize(
+    ("router", "key", "words"),
+    [
+        ("vyos", "quoted'here-0123456789", "it does not take"),
+        ("vyos", 'double"here-0123456789', "it does not take"),
+        ("edgerouter", "back\\slash-0123456789", "it does not take"),
+        ("vyos-1.3", "dollar$sign-0123456789", "it does not take"),
+        ("edgerouter", "0s-0123456789-0123456789", "begins with 0x or 0s"),
+        ("cisco-iosxe", "question?mark-0123456789", "it does not take"),
+        ("cisco-iosxe", "a blank-0123456789", "has blanks"),
+        ("fortigate", "question?mark-0123456789", "it does not take"),
+        ("fortigate", "short", "at least 6 characters"),
+        ("mikrotik", "0x0123456789abcdef0123", "begins with 0x or 0s"),
+        ("mikrotik", "ümläut-0123456789-abc", "beyond ASCII"),
+        ("unifi", 'double"quote-0123456789', "it does not take"),
+        ("pfsense", " blank-before-0123456789", "begins or ends with a blank"),
+    ],
+)
+def test_a_key_that_would_not_come_out_right_is_refused(router: str, key: str, words: str) -> None:
+    assert words in reasons(ROUTERS[router], psk=key)
