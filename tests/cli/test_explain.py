@@ -24,6 +24,14 @@ from tests.edges.vici_samples import ALGORITHMS, CHILD, IKE, STATS, VERSION
 from tests.edges.vici_server import ViciServer, vici_server
 
 NOW = int(time.time())
+
+
+@pytest.fixture(autouse=True)
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long the tests before took, the statuses of these are as old as they say."""
+    monkeypatch.setattr(time, "time", lambda: float(NOW))
+
+
 KEY = b"k" * 32
 PSK = "correct-horse-battery-0001"
 FLEET = {"kspb": vpn(1), "kczk": vpn(2), "koff": {"enabled": False}}

@@ -2,7 +2,6 @@
 
 import json
 import time
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -29,7 +28,7 @@ KCZK: Tail = (Transition(NOW - 400, "up", "down", "closed-by-site", "the site cl
 @pytest.fixture
 def past(installation: Installation, monkeypatch: pytest.MonkeyPatch) -> Installation:
     """Write what happened to two connections, of which a third one is declared as well."""
-    monkeypatch.setattr("reconciler.history.time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr(time, "time", lambda: float(NOW))
     installation.config.write_text(json.dumps(document(kspb=vpn(1), kczk=vpn(2), s51=vpn(3))))
     add(installation, {"kspb_vpn": KSPB[:4]})
     add(installation, {"kczk_vpn": KCZK})
