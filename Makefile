@@ -16,7 +16,7 @@ check:      ## format, lint, types, fast tests
 	@scripts/venv
 	.venv/bin/ruff format --check $(PYTHON_FILES)
 	.venv/bin/ruff check $(PYTHON_FILES)
-	.venv/bin/mypy reconciler tests bench faults
+	.venv/bin/mypy reconciler tests bench faults dashboards
 	.venv/bin/mypy scripts/demo
 	.venv/bin/pytest
 
