@@ -34,8 +34,8 @@ from dashboards.queries import (
     SIDE_MAP,
     STATE_MAP,
     WINDOW,
-    changed,
     counted,
+    moment,
     one,
     state,
 )
@@ -79,17 +79,23 @@ def dashboard() -> Dashboard:
 
 
 def _events() -> tuple[dict[str, object], ...]:
-    transition = changed("vpn_connection_last_transition_timestamp_seconds", IT)
+    transition = moment("vpn_connection_last_transition_timestamp_seconds", IT)
     reasons = f"max by ({ONE}, reason) ({its('vpn_connection_reason')})"
-    stages = f"max by (stage) ({its('vpn_connection_key_rotation')})"
-    earlier = f"max by (stage) ({its('vpn_connection_key_rotation')} offset $__interval)"
+    stages, stages_before = (
+        f"max by (stage) ({its('vpn_connection_key_rotation')}{offset})"
+        for offset in ("", " offset $__interval")
+    )
+    paused, paused_before = (
+        f"max by ({ONE}) ({its('vpn_connection_paused')}{offset})"
+        for offset in ("", " offset $__interval")
+    )
     return (
         annotation(
             "not up",
             f"{transition} * on ({ONE}) group_right () {reasons}",
             VERMILION,
             "{{connection}}: {{reason}}",
-            "Its state changed, and it is not up. What the reason means is in docs/reasons.md.",
+            "Its state moment, and it is not up. What the reason means is in docs/reasons.md.",
             value_is_time=True,
         ),
         annotation(
@@ -102,7 +108,7 @@ def _events() -> tuple[dict[str, object], ...]:
         ),
         annotation(
             "charon started",
-            changed("vpn_daemon_start_timestamp_seconds", by="job"),
+            moment("vpn_daemon_start_timestamp_seconds", by="job"),
             ORANGE,
             "charon started",
             "All tunnels were dialled anew.",
@@ -110,15 +116,14 @@ def _events() -> tuple[dict[str, object], ...]:
         ),
         annotation(
             "key rotation",
-            f"{stages} == 1 unless {earlier} == 1",
+            f"{stages} == 1 unless {stages_before} == 1",
             PURPLE,
             "key rotation: {{stage}}",
             "The rotation of the key came to this stage.",
         ),
         annotation(
             "paused",
-            f"max by ({ONE}) ({its('vpn_connection_paused')})"
-            f" - max by ({ONE}) ({its('vpn_connection_paused')} offset $__interval) == 1",
+            f"{paused} == 1 unless {paused_before} == 1",
             GREY,
             "{{connection}}: paused",
             "From here on it was left alone by order.",

@@ -35,8 +35,8 @@ from dashboards.queries import (
     WINDOW,
     airport_link,
     airport_link_of_series,
-    changed,
     counted,
+    moment,
     one,
     state,
     top,
@@ -75,7 +75,7 @@ def dashboard() -> Dashboard:
         annotations=(
             annotation(
                 "charon started",
-                changed("vpn_daemon_start_timestamp_seconds", by="job"),
+                moment("vpn_daemon_start_timestamp_seconds", by="job"),
                 ORANGE,
                 "charon started",
                 "All tunnels were dialled anew.",
@@ -164,7 +164,7 @@ def _not_up() -> Panel:
     return table(
         "Not up: why, since when, and who must act",
         "Every tunnel that should be up and is not, or is being set up just now. *Since* is when"
-        " its state last changed; if charon can't be asked, when it last could. *Must act*: the"
+        " its state last moment; if charon can't be asked, when it last could. *Must act*: the"
         " site is whoever looks after the airport's router, the hub whoever runs this host, the"
         " network whoever looks after the lines and firewalls between. Click on an airport for its"
         " own dashboard.",

@@ -94,13 +94,17 @@ def counted(metric: str, by: str, selector: str = "") -> str:
     return f"sum by ({by}) (increase({metric}{labels}[{WINDOW}]))"
 
 
-def changed(metric: str, selector: str = "", by: str = ONE) -> str:
-    """Return a point in time, in ms, once: in the step in which it became known."""
+def moment(metric: str, selector: str = "", by: str = ONE) -> str:
+    """Return a point in time in ms, once: in the step of the graph after which it became known.
+
+    It must be recent, because a series that is back after a gap tells of nothing new. The minute
+    is for what lies between a change and the scrape that tells of it.
+    """
     labels = f"{{{selector}}}" if selector else ""
     now, before = (
         f"max by ({by}) ({metric}{labels}{offset})" for offset in ("", " offset $__interval")
     )
-    return f"1000 * ({now} != {before})"
+    return f"1000 * ({now} > time() - $__interval_ms / 1000 - 60 unless {now} == {before})"
 
 
 def airport_link() -> Json:
