@@ -22,7 +22,7 @@ check:      ## format, lint, types, fast tests
 
 test:       ## every test, the ones with real containers included
 	@scripts/venv
-	@scripts/setup
+	@COMPOSE_PROFILES=monitoring scripts/setup
 	.venv/bin/pytest -m "real or e2e or not (real or e2e)"
 
 bench:      ## the benchmarks; results under bench/results/

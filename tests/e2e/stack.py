@@ -26,7 +26,7 @@ from tests.docker import docker, eventually, run, volume_path
 ROOT = Path(__file__).parents[2]
 PREFIX = "test-"
 PROJECT = "vpn-test"
-HTTP_PORT = 9581
+HTTP_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT = 9581, 9691, 9694
 NETWORK_PREFIX = "10.214"
 GATEWAY, RECONCILER, PAUSE = f"{PREFIX}gateway", f"{PREFIX}reconciler", f"{PREFIX}pause"
 SITES = {"kspb": "192.168.1.100", "kczk": "192.168.2.100", "s51": "192.168.51.100"}
@@ -74,6 +74,9 @@ class Stack:
             "DEMO_DIR": str(folder),
             "NETWORK_PREFIX": NETWORK_PREFIX,
             "HTTP_PORT": str(HTTP_PORT),
+            "PROMETHEUS_PORT": str(PROMETHEUS_PORT),
+            "ALERTMANAGER_PORT": str(ALERTMANAGER_PORT),
+            "COMPOSE_PROFILES": "",
             "SITE_DPD_DELAY": "5s",
             "RESTARTS_PER_HOUR": "1000",  # the tests do in minutes what else takes months
         }
