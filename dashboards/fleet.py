@@ -18,6 +18,7 @@ from dashboards.panels import (
     choice_variable,
     list_variable,
     override,
+    shown_by_name,
     stat,
     state_timeline,
     steps,
@@ -284,7 +285,7 @@ def _failures() -> Panel:
         "Failures by cause",
         "Failed attempts and lost tunnels of all airports, in each step of the picture. What the"
         " causes mean is in docs/reasons.md.",
-        Query(counted("vpn_connection_failures_total", "reason"), "{{reason}}"),
+        Query(counted("vpn_failures_total", "reason"), "{{reason}}"),
         unit="none",
         calcs=("sum",),
         bars=True,
@@ -500,11 +501,17 @@ def _container_numbers() -> Panel:
         "charon's restarts",
         "In the shown time: restarts of the container by the reconciler, and by Docker itself since"
         " the container was made. *Given up*: the container is ill, and the reconciler has used up"
-        " its restarts of this hour. *Runs for*: since charon's own start.",
+        " its restarts of this hour. *Runs for*: since charon's own start. Beside it stand its"
+        " version, and where packets are encrypted: in the kernel, or in charon (userspace).",
         Query(during("vpn_container_restarts_total"), "by the reconciler", instant=True),
         Query("max(vpn_container_docker_restarts)", "by Docker", instant=True),
         Query("max(vpn_container_healing_held)", "given up", instant=True),
         Query("time() - max(vpn_daemon_start_timestamp_seconds)", "runs for", instant=True),
+        Query(
+            "max by (version, data_plane) (vpn_daemon_info)",
+            "charon {{version}} {{data_plane}}",
+            instant=True,
+        ),
         unit="none",
         width=8,
         height=8,
@@ -514,6 +521,7 @@ def _container_numbers() -> Panel:
                 "given up",
                 mappings=[value_map({"1": Word("yes", VERMILION), "0": Word("no", BLUE)})],
             ),
+            shown_by_name("charon"),
             override(
                 "runs for",
                 unit="s",
@@ -574,7 +582,8 @@ def _ages() -> Panel:
         "The reconciler now",
         "How long ago a round with charon was last complete, and how old the status file is: a"
         " round is made at least every 30 seconds. *Failed writings* of the status file in the"
-        " shown time. *Prober*: when the probes last took their turn.",
+        " shown time. *Errors*: what else failed in rounds, see the log. *Prober*: when the"
+        " probes last took their turn.",
         Query(
             "time() - max(vpn_last_complete_round_timestamp_seconds > 0)",
             "complete round",
@@ -587,19 +596,17 @@ def _ages() -> Panel:
             "failed writings",
             instant=True,
         ),
+        Query("round(max(increase(vpn_round_errors_total[$__range])))", "errors", instant=True),
         Query("max by (version) (vpn_build_info)", "version {{version}}", instant=True),
         unit="s",
         width=24,
         colors=late,
         overrides=(
-            override("failed writings", unit="none", thresholds=steps((None, BLUE), (1, ORANGE))),
-            {
-                "matcher": {"id": "byRegexp", "options": "/^version /"},
-                "properties": [
-                    {"id": "mappings", "value": [value_map({"1": Word("runs", BLUE)})]},
-                    {"id": "unit", "value": "none"},
-                ],
-            },
+            *(
+                override(name, unit="none", thresholds=steps((None, BLUE), (1, ORANGE)))
+                for name in ("failed writings", "errors")
+            ),
+            shown_by_name("version"),
         ),
     )
 

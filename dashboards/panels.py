@@ -16,6 +16,7 @@ ORANGE, VERMILION, PURPLE, GREY, DARK = "#E69F00", "#D55E00", "#CC79A7", "#99999
 
 GRAFANA = "11.6.0"  # whose panels these are; newer releases convert them when they load them
 SCHEMA_VERSION = 41  # of that release
+LABEL_VALUES, QUERY_RESULT = 1, 3  # kinds of variables of Grafana's Prometheus data source
 WIDTH = 24  # columns of Grafana's grid
 SOURCE: Json = {"type": "prometheus", "uid": "${datasource}"}
 TAGS = ["vpn"]
@@ -137,6 +138,17 @@ def override(name: str, **properties: Any) -> Json:
         "matcher": {"id": "byName", "options": name},
         "properties": [
             {"id": key.replace("__", "."), "value": value} for key, value in properties.items()
+        ],
+    }
+
+
+def shown_by_name(first_word: str) -> Json:
+    """Set a field whose name is all that it has to say; its value is always 1."""
+    return {
+        "matcher": {"id": "byRegexp", "options": f"/^{first_word} /"},
+        "properties": [
+            {"id": "mappings", "value": [value_map({"1": Word("runs", BLUE)})]},
+            {"id": "unit", "value": "none"},
         ],
     }
 
@@ -361,7 +373,7 @@ def datasource_variable() -> Json:
     }
 
 
-def query_variable(name: str, label: str, expr: str) -> Json:
+def query_variable(name: str, label: str, expr: str, kind: int = LABEL_VALUES) -> Json:
     """Offer what Prometheus knows in the time range that is shown."""
     expr = " ".join(expr.split())
     return {
@@ -371,7 +383,7 @@ def query_variable(name: str, label: str, expr: str) -> Json:
         "datasource": SOURCE,
         "definition": expr,
         "query": {
-            "qryType": 1,
+            "qryType": kind,
             "query": expr,
             "refId": "PrometheusVariableQueryEditor-VariableQuery",
         },
@@ -388,7 +400,7 @@ def query_variable(name: str, label: str, expr: str) -> Json:
 
 def list_variable(name: str, label: str, expr: str, regex: str) -> Json:
     """Keep a list that Prometheus gives anew for each time range; nobody sees or chooses it."""
-    return query_variable(name, label, expr) | {
+    return query_variable(name, label, expr, QUERY_RESULT) | {
         "regex": regex,
         "sort": 0,
         "hide": 2,

@@ -222,19 +222,26 @@ def possible_names(panel: Json) -> set[str]:
         names |= {options["renameByName"].get(key, key) for key in options["indexByName"]}
     for target in panel["targets"]:
         legend = target.get("legendFormat", "")
-        label = re.fullmatch(r"\{\{(\w+)\}\}", legend)
-        names |= label_values(label[1]) if label else {legend}
+        is_label = re.fullmatch(r"\{\{\w+\}\}", legend)
+        names |= words_about(target["expr"]) if is_label else {legend}
     return names
 
 
-def label_values(label: str) -> set[str]:
-    """Return the values of a label that docs/metrics.md and docs/reasons.md name."""
-    text = (
-        METRICS
-        + (ROOT / "docs" / "reasons.md").read_text()
-        + (ROOT / "docs" / "status.md").read_text()
-    )
-    return set(re.findall(r"`([\w-]+)`", text)) if label != "camera" else set()
+def words_about(expr: str) -> set[str]:
+    """Return every word that is said of a query's metrics; values of labels are among them."""
+    rows = [row for row in METRICS.splitlines() if row.startswith("|")]
+    texts = [row for row in rows for name in metrics_of(expr) if f"`{name}`" in row]
+    texts += [(ROOT / "docs" / f"{page}.md").read_text() for page in ("reasons", "status")]
+    return set(re.findall(r"[\w-]+", " ".join(texts)))
+
+
+def test_no_picture_of_the_fleet_draws_every_tunnel_and_tables_have_pages() -> None:
+    for panel in panels(read("fleet")):
+        if panel["type"] == "table":
+            assert panel["options"]["footer"]["enablePagination"] is True
+        for target in panel["targets"]:
+            if "{{connection}}" in target.get("legendFormat", ""):
+                assert re.search(r"topk\(10,|connection=~\"\$\{worst", target["expr"])
 
 
 def test_words_for_reasons_are_those_of_the_product() -> None:
@@ -288,7 +295,7 @@ def test_provisioning_offers_the_data_source_and_keeps_the_dashboards() -> None:
     folder = FOLDER / "provisioning"
     source = settings(folder / "datasources" / "prometheus.yaml")
     assert (source["type"], source["access"]) == ("prometheus", "proxy")
-    assert source["url"] == "${PROMETHEUS_URL}"
+    assert source["url"] == "${DATASOURCE_URL}"
     assert source["editable"] == "false"
     provider = settings(folder / "dashboards" / "vpn.yaml")
     assert (provider["type"], provider["allowUiUpdates"]) == ("file", "false")

@@ -7,20 +7,20 @@ that trouble: `IN` says which, and every query is in one of the two lists.
 import json
 import re
 import time
-import urllib.error
-import urllib.parse
-import urllib.request
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
 from tests.docker import docker, eventually
+from tests.e2e.monitoring import Prometheus
+from tests.e2e.monitoring import prometheus as prometheus_beside
 from tests.e2e.stack import (
     GATEWAY,
     PREFIX,
     RECONCILER,
+    ROOT,
     Airports,
     Stack,
     declaration,
@@ -30,7 +30,6 @@ from tests.grafana import DASHBOARDS, Asked, View, asked, offers, read, variable
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
-URL = "http://127.0.0.1:9691"
 RANGE_S = 900.0
 SEEN_WITHIN_S = 75  # two scrapes, a round, and the least window of a rate
 
@@ -80,52 +79,45 @@ IN: Mapping[str, frozenset[str]] = {
 }
 
 
-@dataclass(frozen=True)
-class Prometheus:
-    """The API, as Grafana's data source uses it."""
-
-    def get(self, path: str, **parameters: object) -> Any:
-        body = urllib.parse.urlencode(parameters).encode()
-        try:
-            with urllib.request.urlopen(f"{URL}/api/v1/{path}", body, timeout=20) as answer:  # noqa: S310
-                found = json.load(answer)
-        except urllib.error.HTTPError as error:
-            found = json.load(error)
-        assert found["status"] == "success", f"{found.get('error')}\n{parameters}"
-        return found["data"]
-
-    def answer(self, query: Asked, view: View) -> list[Any]:
-        """Return the series that a panel or an annotation gets."""
-        step_s = view.step_s(query)
-        expr = view.put_in(query.expr, step_s)
-        if query.instant:
-            return list(self.get("query", query=expr, time=view.end)["result"])
-        times = {"start": view.start, "end": view.end, "step": step_s}
-        return list(self.get("query_range", query=expr, **times)["result"])
-
-    def offer(self, query: str, view: View) -> list[str]:
-        """Return what a variable offers."""
-        expr = view.put_in(query, 30)
-        if found := re.fullmatch(r"label_values\((.*), (\w+)\)", expr):
-            match = {"match[]": found[1], "start": view.start, "end": view.end}
-            url = f"{URL}/api/v1/label/{found[2]}/values?{urllib.parse.urlencode(match)}"
-            with urllib.request.urlopen(url, timeout=20) as answer:  # noqa: S310
-                return list(json.load(answer)["data"])
-        inner = expr.removeprefix("query_result(").removesuffix(")")
-        assert inner != expr
-        result = self.get("query", query=inner, time=view.end)["result"]
-        return [metric_text(one) for one in result]
-
-
-def metric_text(one: Any) -> str:
-    """Write a series as Grafana does for query_result()."""
-    labels = ",".join(f' {name}="{value}"' for name, value in one["metric"].items())
-    return f"{{{labels} }} {one['value'][1]} {one['value'][0]}"
+@pytest.fixture(scope="module")
+def watched(whole_stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+    with prometheus_beside(tmp_path_factory.mktemp("watched"), name=f"{PREFIX}grafana") as found:
+        yield found
 
 
 @pytest.fixture
-def prometheus(stack: Stack) -> Prometheus:
-    return Prometheus()
+def prometheus(stack: Stack, watched: Prometheus) -> Prometheus:
+    return watched
+
+
+def answer(prometheus: Prometheus, query: Asked, view: View) -> list[Any]:
+    """Return the series that a panel or an annotation gets."""
+    step_s = view.step_s(query)
+    expr = view.put_in(query.expr, step_s)
+    try:
+        if query.instant:
+            return prometheus.query(expr)
+        return prometheus.query_range(expr, view.start, view.end, step_s)
+    except HTTPError as error:
+        raise AssertionError(f"{query.where}: {error.read().decode()}\n{expr}") from error
+
+
+def offered(prometheus: Prometheus, query: str, view: View) -> list[str]:
+    """Return what a variable offers."""
+    expr = view.put_in(query, 30)
+    if found := re.fullmatch(r"label_values\((.*), (\w+)\)", expr):
+        times = {"start": str(view.start), "end": str(view.end)}
+        path = f"/api/v1/label/{found[2]}/values"
+        return list(prometheus.get(path, **{"match[]": found[1]}, **times)["data"])
+    inner = expr.removeprefix("query_result(").removesuffix(")")
+    assert inner != expr
+    return [text_of(series) for series in prometheus.query(inner)]
+
+
+def text_of(series: Any) -> str:
+    """Write a series as Grafana does for query_result()."""
+    labels = ",".join(f' {name}="{value}"' for name, value in series["metric"].items())
+    return f"{{{labels} }} {series['value'][1]} {series['value'][0]}"
 
 
 def view_of(prometheus: Prometheus, airport: str, show: str = "> 0") -> View:
@@ -136,7 +128,7 @@ def view_of(prometheus: Prometheus, airport: str, show: str = "> 0") -> View:
     worst = variables(read("fleet"))["worst"]
     names = [
         found[1]
-        for text in prometheus.offer(offers("fleet")["worst"], view)
+        for text in offered(prometheus, offers("fleet")["worst"], view)
         if (found := re.search(worst["regex"].strip("/"), text))
     ]
     return View(view.start, end, {**chosen, "worst": f"({'|'.join(names)})"})
@@ -158,7 +150,7 @@ def wait_for(prometheus: Prometheus, queries: list[Asked], airport: str, show: s
     def none_is_missing() -> bool:
         view = view_of(prometheus, airport, show)
         for query in list(missing.values()):
-            if prometheus.answer(query, view):
+            if answer(prometheus, query, view):
                 del missing[query.where]
         return not missing
 
@@ -190,8 +182,8 @@ def test_the_variables_offer_every_airport_and_its_connection(
     stack: Stack, prometheus: Prometheus
 ) -> None:
     view = view_of(prometheus, "kczk", show=">= 0")
-    assert set(stack.airports()) <= set(prometheus.offer(offers("airport")["airport"], view))
-    assert prometheus.offer(offers("airport")["connection"], view) == ["kczk_vpn"]
+    assert set(stack.airports()) <= set(offered(prometheus, offers("airport")["airport"], view))
+    assert offered(prometheus, offers("airport")["connection"], view) == ["kczk_vpn"]
     assert set(view.chosen["worst"].strip("()").split("|")) >= set(stack.status().connections)
 
 
@@ -203,7 +195,7 @@ def test_a_site_that_is_cut_is_seen_with_its_reason_and_so_is_its_return(
     try:
         wait_in(prometheus, "a site is cut", "s51")
         view = view_of(prometheus, "s51")
-        [row] = prometheus.answer(one("fleet: Not up: why, since when, and who must act: A"), view)
+        [row] = answer(prometheus, one("fleet: Not up: why, since when, and who must act: A"), view)
         told = stack.connection("s51_vpn")
         assert told is not None
         assert row["metric"]["airport"] == "s51"
@@ -229,8 +221,8 @@ def test_while_charon_is_gone_every_tunnel_is_not_known_and_none_is_down(
         view = view_of(prometheus, "kspb")
         assert number(prometheus, "airport: State now: A", view) == 6
         assert number(prometheus, "fleet: Tunnels now: F", view) == 3
-        assert not prometheus.answer(one("fleet: Tunnels now: B"), view)
-        rows = prometheus.answer(one("fleet: Not up: why, since when, and who must act: A"), view)
+        assert not answer(prometheus, one("fleet: Tunnels now: B"), view)
+        rows = answer(prometheus, one("fleet: Not up: why, since when, and who must act: A"), view)
         assert {row["metric"]["reason"] for row in rows} == {"charon-unreachable"}
         assert len(rows) == 3
     finally:
@@ -298,7 +290,7 @@ def test_a_disabled_airport_is_in_no_count_of_tunnels(stack: Stack, prometheus: 
 
         def disabled() -> float:
             view = view_of(prometheus, "kspb")
-            found = prometheus.answer(airports_now, view)
+            found = answer(prometheus, airports_now, view)
             return sum(
                 float(series["values"][-1][1])
                 for series in found
@@ -308,7 +300,7 @@ def test_a_disabled_airport_is_in_no_count_of_tunnels(stack: Stack, prometheus: 
         eventually(lambda: disabled() == 1, SEEN_WITHIN_S, "koff is disabled", every_s=3)
         view = view_of(prometheus, "koff", show=">= 0")
         assert counts(prometheus, view) == [3, 0, 0, 0, 0, 0]
-        assert not prometheus.answer(one("airport: State over time: A"), view)
+        assert not answer(prometheus, one("airport: State over time: A"), view)
         assert "koff" not in view.chosen["worst"]
     finally:
         stack.write(before)
@@ -329,10 +321,36 @@ def one(where: str) -> Asked:
 
 def number(prometheus: Prometheus, where: str, view: View) -> float:
     """Return the one value of an instant query."""
-    [series] = prometheus.answer(one(where), view)
+    [series] = answer(prometheus, one(where), view)
     return float(series["value"][1])
 
 
 def counts(prometheus: Prometheus, view: View) -> list[float]:
     """Return up, down, connecting, degraded, paused and not known."""
     return [number(prometheus, f"fleet: Tunnels now: {ref}", view) for ref in "ABCDEF"]
+
+
+def test_the_monitoring_needs_no_image_that_must_be_pulled(stack: Stack) -> None:
+    for file in ("compose.yaml", "compose.demo.yaml"):
+        services = configuration(file, "monitoring")["services"]
+        assert "prometheus" in services
+        assert all(service["image"].startswith("vpn-") for service in services.values())
+
+
+def test_grafana_is_for_this_machine_only_and_nobody_can_log_in(stack: Stack) -> None:
+    production = configuration("compose.yaml", "grafana")["services"]["grafana"]
+    assert production["network_mode"] == "host"
+    assert production["environment"]["GF_SERVER_HTTP_ADDR"] == "127.0.0.1"
+    demo = configuration("compose.demo.yaml", "grafana")["services"]["grafana"]
+    assert [port["host_ip"] for port in demo["ports"]] == ["127.0.0.1"]
+    for service in (production, demo):
+        settings = service["environment"]
+        assert settings["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+        assert settings["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
+        assert not any("PASSWORD" in name for name in settings)
+
+
+def configuration(file: str, profile: str) -> Any:
+    """Return a Compose file as Compose understands it."""
+    command = ("compose", "--file", str(ROOT / file), "--profile", profile)
+    return json.loads(docker(*command, "config", "--format", "json"))
