@@ -368,6 +368,15 @@ def remove_elsewhere() -> None:
     docker("network", "rm", ELSEWHERE, check=False)
 
 
+def left_over() -> list[str]:
+    """Return the containers, networks and volumes that are there of the stack."""
+    mine = ("--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}")
+    containers = docker("ps", "--all", *mine).split()
+    return (
+        containers + docker("network", "ls", *mine).split() + docker("volume", "ls", *mine).split()
+    )
+
+
 def keep_evidence(stack: Stack, name: str) -> None:
     """Keep logs, status and charon's own view, for whoever looks into a failure."""
     folder = ARTIFACTS / "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
