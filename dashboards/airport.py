@@ -16,6 +16,7 @@ from dashboards.panels import (
     Word,
     annotation,
     override,
+    override_of_query,
     query_variable,
     stat,
     state_timeline,
@@ -27,7 +28,6 @@ from dashboards.panels import (
 )
 from dashboards.queries import (
     FIX_MAP,
-    FLAWS,
     ONE,
     REASON_MAP,
     RESULTS,
@@ -256,9 +256,7 @@ def _why() -> Panel:
         mappings=[value_map({"1": Word("so", VERMILION)})],
         height=7,
         show_value="never",
-        overrides=tuple(
-            override(flaw, mappings=[value_map({"1": Word("so", PURPLE)})]) for flaw in FLAWS
-        ),
+        overrides=(override_of_query("B", mappings=[value_map({"1": Word("so", PURPLE)})]),),
         no_value="It was up and as declared all the time (or nothing was scraped).",
     )
 

@@ -134,8 +134,17 @@ PLAIN = steps((None, BLUE))
 
 def override(name: str, **properties: Any) -> Json:
     """Set properties of one field; `__` in a property's name stands for a dot."""
+    return _override("byName", name, properties)
+
+
+def override_of_query(ref: str, **properties: Any) -> Json:
+    """Set properties of all that one query gives."""
+    return _override("byFrameRefID", ref, properties)
+
+
+def _override(matcher: str, which: str, properties: Json) -> Json:
     return {
-        "matcher": {"id": "byName", "options": name},
+        "matcher": {"id": matcher, "options": which},
         "properties": [
             {"id": key.replace("__", "."), "value": value} for key, value in properties.items()
         ],
@@ -144,13 +153,8 @@ def override(name: str, **properties: Any) -> Json:
 
 def shown_by_name(first_word: str) -> Json:
     """Set a field whose name is all that it has to say; its value is always 1."""
-    return {
-        "matcher": {"id": "byRegexp", "options": f"/^{first_word} /"},
-        "properties": [
-            {"id": "mappings", "value": [value_map({"1": Word("runs", BLUE)})]},
-            {"id": "unit", "value": "none"},
-        ],
-    }
+    runs = [value_map({"1": Word("runs", BLUE)})]
+    return _override("byRegexp", f"/^{first_word} /", {"mappings": runs, "unit": "none"})
 
 
 def colored(colors: Mapping[str, str]) -> tuple[Json, ...]:

@@ -12,7 +12,6 @@ from dashboards.panels import (
     Word,
     value_map,
 )
-from reconciler.core.negotiated import Flaw
 from reconciler.core.reasons import MEANINGS, Side
 
 ONE = "airport, connection"
@@ -40,7 +39,6 @@ SIDE_MAP = value_map({code: _SIDES[meaning.side] for code, meaning in MEANINGS.i
 FIX_MAP = value_map(
     {code: Word(meaning.fix.replace("`", "")) for code, meaning in MEANINGS.items()}
 )
-FLAWS = tuple(flaw.value for flaw in Flaw)
 
 RESULTS = {"received": SKY, "sent": ORANGE}
 

@@ -210,6 +210,9 @@ def test_every_override_and_column_meets_a_series(name: str) -> None:
         for one in panel["fieldConfig"]["overrides"]:
             if one["matcher"]["id"] == "byName":
                 assert one["matcher"]["options"] in names, panel["title"]
+            if one["matcher"]["id"] == "byFrameRefID":
+                refs = {target["refId"] for target in panel["targets"]}
+                assert one["matcher"]["options"] in refs, panel["title"]
         for sort in panel["options"].get("sortBy", []):
             assert sort["displayName"] in names, panel["title"]
 
