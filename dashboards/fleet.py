@@ -285,7 +285,7 @@ def _failures() -> Panel:
         "Failures by cause",
         "Failed attempts and lost tunnels of all airports, in each step of the picture. What the"
         " causes mean is in docs/reasons.md.",
-        Query(counted("vpn_failures_total", "reason"), "{{reason}}"),
+        Query(counted("vpn_connection_failures_total", "reason"), "{{reason}}"),
         unit="none",
         calcs=("sum",),
         bars=True,
