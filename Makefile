@@ -16,13 +16,13 @@ check:      ## format, lint, types, fast tests
 	@scripts/venv
 	.venv/bin/ruff format --check $(PYTHON_FILES)
 	.venv/bin/ruff check $(PYTHON_FILES)
-	.venv/bin/mypy reconciler tests bench faults
+	.venv/bin/mypy reconciler tests bench faults dashboards
 	.venv/bin/mypy scripts/demo
 	.venv/bin/pytest
 
 test:       ## every test, the ones with real containers included
 	@scripts/venv
-	@scripts/setup
+	@COMPOSE_PROFILES=monitoring scripts/setup
 	@scripts/test-tools
 	.venv/bin/pytest -m "real or e2e or browser or not (real or e2e or browser)"
 

@@ -8,6 +8,7 @@ from tests.e2e.stack import (
     Stack,
     demo_set_aside,
     keep_evidence,
+    left_over,
     make_elsewhere,
     remove_elsewhere,
 )
@@ -26,6 +27,7 @@ def whole_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             keep_evidence(stack, "end")
             stack.demo("down")
             remove_elsewhere()
+        assert left_over() == [], "`demo down` removes everything"
 
 
 @pytest.fixture

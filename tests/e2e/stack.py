@@ -26,8 +26,7 @@ from tests.docker import docker, eventually, run, volume_path
 ROOT = Path(__file__).parents[2]
 PREFIX = "test-"
 PROJECT = "vpn-test"
-HTTP_PORT = 9581
-WEB_PORT = 9681
+HTTP_PORT, WEB_PORT, PROMETHEUS_PORT, ALERTMANAGER_PORT = 9581, 9681, 9691, 9694
 NETWORK_PREFIX = "10.214"
 GATEWAY, RECONCILER, PAUSE = f"{PREFIX}gateway", f"{PREFIX}reconciler", f"{PREFIX}pause"
 SITES = {"kspb": "192.168.1.100", "kczk": "192.168.2.100", "s51": "192.168.51.100"}
@@ -76,6 +75,9 @@ class Stack:
             "NETWORK_PREFIX": NETWORK_PREFIX,
             "HTTP_PORT": str(HTTP_PORT),
             "WEB_PORT": str(WEB_PORT),
+            "PROMETHEUS_PORT": str(PROMETHEUS_PORT),
+            "ALERTMANAGER_PORT": str(ALERTMANAGER_PORT),
+            "COMPOSE_PROFILES": "",
             "SITE_DPD_DELAY": "5s",
             "PROBE_INTERVAL_SECONDS": "5",
             "CAMERA_INTERVAL_SECONDS": "10",
@@ -367,6 +369,15 @@ def remove_elsewhere() -> None:
     for name in docker("ps", "--all", "--quiet", "--filter", f"network={ELSEWHERE}").split():
         docker("rm", "--force", name)
     docker("network", "rm", ELSEWHERE, check=False)
+
+
+def left_over() -> list[str]:
+    """Return the containers, networks and volumes that are there of the stack."""
+    mine = ("--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}")
+    containers = docker("ps", "--all", *mine).split()
+    return (
+        containers + docker("network", "ls", *mine).split() + docker("volume", "ls", *mine).split()
+    )
 
 
 def keep_evidence(stack: Stack, name: str) -> None:

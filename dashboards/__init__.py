@@ -1,0 +1,1 @@
+"""Makes the Grafana dashboards under manifests/grafana/dashboards/: `python -m dashboards`."""
