@@ -14,6 +14,21 @@ import dns.rrset
 Answer = Callable[[dns.message.Message], dns.message.Message | bytes | None]
 
 
+def _both_on_one_port() -> tuple[socket.socket, socket.socket]:
+    """Open TCP and UDP; a port that is free for one may be taken for the other."""
+    for _ in range(50):
+        tcp = socket.create_server(("127.0.0.1", 0))
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.bind(tcp.getsockname())
+        except OSError:
+            tcp.close()
+            udp.close()
+        else:
+            return tcp, udp
+    raise AssertionError("no port is free for both")
+
+
 class DnsServer:
     """Answers with what `answers` gives for the question's name; NXDOMAIN for any other.
 
@@ -24,10 +39,8 @@ class DnsServer:
         self.answers: dict[str, Answer] = {}
         self.questions: list[tuple[str, str, str]] = []
         self.silent = False
-        self._udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self._udp.bind(("127.0.0.1", 0))
+        self._tcp, self._udp = _both_on_one_port()
         self.port = int(self._udp.getsockname()[1])
-        self._tcp = socket.create_server(("127.0.0.1", self.port))
         self._threads = [
             threading.Thread(target=self._serve_udp, daemon=True),
             threading.Thread(target=self._serve_tcp, daemon=True),

@@ -239,7 +239,7 @@ def test_what_waits_for_a_disk_is_bounded(path: Path, monkeypatch: pytest.Monkey
     journal.add({"kczk_vpn": many}, {"kczk_vpn": many[-5:]}, AIRPORTS)
     assert len(journal._waiting) <= 20_000
     disk.goes_on.set()
-    eventually(lambda: many[-1] in read(path, "kczk_vpn"), 10, "the newest are written")
+    eventually(lambda: many[-1] in read(path, "kczk_vpn"), 60, "the newest are written")
 
 
 GARBAGE = [
