@@ -154,7 +154,7 @@ def test_no_key_is_in_a_log_status_metric_image_environment_or_process_list(
         for path in Path("/proc").glob("[0-9]*/environ")
         if readable(path)
     )
-    for command in ("status", "plan", "validate", "apply"):
+    for command in ("status", "plan", "validate", "apply", "history"):
         places[command] = docker("exec", RECONCILER, "reconciler", command, check=False)
     for where, text in places.items():
         assert text.strip(), f"{where} is empty, so it proves nothing"
