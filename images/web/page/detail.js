@@ -74,7 +74,7 @@ function tunnel(one, { zone, now, stale }) {
   const up = raw.status === "up" && !stale;
   return section("Tunnel", facts([
     ["Up for", up && duration(now - number(raw.last_connected))],
-    ["Answers", text(raw.health_check) && (own(HEALTH, raw.health_check) ?? raw.health_check)],
+    ["Answers", raw.status === "up" && (own(HEALTH, raw.health_check) ?? text(raw.health_check))],
     ["Last came up", time(raw.last_connected) || "never"],
     ["Last went down", time(raw.last_disconnected) || "never"],
     ["Key exchange", [text(raw.ike_state), number(raw.ike_established_at) > 0 && [", made ", time(raw.ike_established_at)]].filter(Boolean)],
@@ -107,6 +107,7 @@ function addresses(one) {
 
 function traffic(one, { zone, now }) {
   const { raw } = one;
+  if (!text(raw.child_state) && !number(raw.last_received_at)) return null;
   const count = (octets, packets) => [bytes(number(octets)), packets in raw && `, ${number(raw[packets]).toLocaleString("en")} packets`].filter(Boolean);
   return section("Traffic", facts([
     ["Received", count(raw.received_bytes, "received_packets")],
