@@ -16,19 +16,19 @@ const HEALTH = { pass: "packets come back", fail: "what is sent is not answered"
 
 /** Show one airport; null: there is none of that name. */
 export function showDetail(root, one, name, context) {
-  if (!one) return patch(root, back(), h("h1", { tabindex: "-1", class: "title" }, "Not found"),
+  if (!one) return patch(root, back(context), h("h1", { tabindex: "-1", class: "title" }, "Not found"),
     h("p", {}, "The status file has no tunnel named ", h("code", {}, name), "."));
   const given = { ...context, zone: zoneOf(one, context.settings) };
   const past = pastOf(one, given);
-  return patch(root, back(), head(one, given), matters(one, given), bar(past, given),
+  return patch(root, back(context), head(one, given), matters(one, given), bar(past, given),
     h("div", { class: "cards" },
       tunnel(one, given), failures(one, given), addresses(one), cameras(one, given), traffic(one, given),
       probe(one, given), attempts(one, given), keys(one, given)),
     history(past, given));
 }
 
-function back() {
-  return h("p", { class: "back" }, h("a", { href: "#/" }, "← All airports"));
+function back({ fleet }) {
+  return h("p", { class: "back" }, h("a", { href: fleet }, "← All airports"));
 }
 
 function head(one, { stale, zone, now }) {
