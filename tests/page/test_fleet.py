@@ -136,6 +136,10 @@ def test_filters_are_in_the_address_and_survive_reload_and_back(mixed: Page) -> 
     expect(mixed.get_by_role("link", name="Cadiz")).to_be_focused()
     assert shown(mixed) == ["Cadiz", "Delft"]
     assert mixed.get_by_label("Search").input_value() == "k"
+    mixed.get_by_role("link", name="Delft").click()
+    mixed.get_by_role("link", name="All airports").click()
+    expect(mixed.get_by_role("link", name="Delft")).to_be_focused()
+    assert mixed.get_by_label("Search").input_value() == "k"
 
 
 def test_one_airport_has_an_address_of_its_own_with_reason_side_and_remedy(mixed: Page) -> None:

@@ -16,19 +16,19 @@ const HEALTH = { pass: "packets come back", fail: "what is sent is not answered"
 
 /** Show one airport; null: there is none of that name. */
 export function showDetail(root, one, name, context) {
-  if (!one) return patch(root, back(), h("h1", { tabindex: "-1", class: "title" }, "Not found"),
+  if (!one) return patch(root, back(context), h("h1", { tabindex: "-1", class: "title" }, "Not found"),
     h("p", {}, "The status file has no tunnel named ", h("code", {}, name), "."));
   const given = { ...context, zone: zoneOf(one, context.settings) };
   const past = pastOf(one, given);
-  return patch(root, back(), head(one, given), matters(one, given), bar(past, given),
+  return patch(root, back(context), head(one, given), matters(one, given), bar(past, given),
     h("div", { class: "cards" },
       tunnel(one, given), failures(one, given), addresses(one), cameras(one, given), traffic(one, given),
       probe(one, given), attempts(one, given), keys(one, given)),
     history(past, given));
 }
 
-function back() {
-  return h("p", { class: "back" }, h("a", { href: "#/" }, "← All airports"));
+function back({ fleet }) {
+  return h("p", { class: "back" }, h("a", { href: fleet }, "← All airports"));
 }
 
 function head(one, { stale, zone, now }) {
@@ -74,7 +74,7 @@ function tunnel(one, { zone, now, stale }) {
   const up = raw.status === "up" && !stale;
   return section("Tunnel", facts([
     ["Up for", up && duration(now - number(raw.last_connected))],
-    ["Answers", text(raw.health_check) && (own(HEALTH, raw.health_check) ?? raw.health_check)],
+    ["Answers", raw.status === "up" && (own(HEALTH, raw.health_check) ?? text(raw.health_check))],
     ["Last came up", time(raw.last_connected) || "never"],
     ["Last went down", time(raw.last_disconnected) || "never"],
     ["Key exchange", [text(raw.ike_state), number(raw.ike_established_at) > 0 && [", made ", time(raw.ike_established_at)]].filter(Boolean)],
@@ -107,6 +107,7 @@ function addresses(one) {
 
 function traffic(one, { zone, now }) {
   const { raw } = one;
+  if (!text(raw.child_state) && !number(raw.last_received_at)) return null;
   const count = (octets, packets) => [bytes(number(octets)), packets in raw && `, ${number(raw[packets]).toLocaleString("en")} packets`].filter(Boolean);
   return section("Traffic", facts([
     ["Received", count(raw.received_bytes, "received_packets")],

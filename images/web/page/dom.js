@@ -25,14 +25,22 @@ export function patch(parent, ...wanted) {
   children.forEach((child, at) => update(nodes[at], child));
 }
 
-/** Put these nodes, and no others, under `parent` in this order. */
+/** Put these nodes in this order, at the front of `parent`. */
 export function place(parent, nodes) {
+  for (const _ of placing(parent, nodes));
+}
+
+/** The same, step by step: one step moves one node, and as few as possible are moved. */
+export function* placing(parent, nodes) {
   const at = new Map([...parent.childNodes].map((node, index) => [node, index]));
   const staying = longestRise(nodes.map((node) => at.get(node) ?? -1));
-  let next = null;
-  for (let i = nodes.length - 1; i >= 0; i -= 1) {
-    if (!staying.has(i)) move(parent, nodes[i], next);
-    next = nodes[i];
+  let last = null;
+  for (const [index, node] of nodes.entries()) {
+    if (!staying.has(index)) {
+      move(parent, node, last ? last.nextSibling : parent.firstChild);
+      yield;
+    }
+    last = node;
   }
 }
 
@@ -141,6 +149,11 @@ export function setAttribute(node, name, value) {
 export function breathe() {
   if (globalThis.scheduler?.yield) return scheduler.yield();
   return new Promise((resolve) => setTimeout(resolve, 0));
+}
+
+/** Go on when what is there has been drawn. */
+export function nextFrame() {
+  return new Promise((resolve) => requestAnimationFrame(() => setTimeout(resolve, 0)));
 }
 
 const SLICE_MS = 8;

@@ -1,11 +1,12 @@
 // All airports: what is down first.
 
-import { Slice, h, make, patch, place, update } from "./dom.js";
+import { Slice, h, make, nextFrame, patch, place, placing, update } from "./dom.js";
 import { STATES, WORDS, counted, matcher, sorted, text } from "./model.js";
 import { ago, badge, icon, sideChip, zoneOf } from "./parts.js";
 import { absolute, relative } from "./times.js";
 
 const FIRST_ROWS = 30;
+const MOVED_AT_ONCE = 150;
 const ALWAYS_SHOWN = ["down", "connecting", "trouble", "up"];
 
 const at = (id) => document.getElementById(id);
@@ -67,6 +68,7 @@ function toggled(states, state) {
 async function list(airports, context) {
   turn += 1;
   const mine = turn;
+  const isOver = () => turn !== mine;
   const ordered = sorted(airports, context.query.sort);
   const matches = matcher(context.query);
   const wanted = ordered.filter(matches);
@@ -76,20 +78,28 @@ async function list(airports, context) {
   for (const [index, one] of wanted.entries()) {
     row(one, context);
     if (index < FIRST_ROWS || slice.hasTime()) continue;
-    if (empty) arrange(wanted.slice(0, index + 1));
+    if (empty) place(at("rows"), nodesOf(wanted.slice(0, index + 1)));
     await slice.pause();
-    if (turn !== mine) return;
+    if (isOver()) return;
   }
   forget(airports);
-  arrange(wanted);
+  await arrange(wanted, isOver);
 }
 
-/** Only rows that are wanted are in the page. */
-function arrange(wanted) {
-  const nodes = wanted.map((one) => rows.get(one.name).node);
+const nodesOf = (wanted) => wanted.map((one) => rows.get(one.name).node);
+
+/** Only rows that are wanted are in the page. Many of them come in a few at a time. */
+async function arrange(wanted, isOver) {
+  const nodes = nodesOf(wanted);
   const staying = new Set(nodes);
   for (const node of [...at("rows").children]) if (!staying.has(node)) node.remove();
-  place(at("rows"), nodes);
+  let moved = 0;
+  for (const _ of placing(at("rows"), nodes)) {
+    moved += 1;
+    if (moved % MOVED_AT_ONCE) continue;
+    await nextFrame();
+    if (isOver()) return;
+  }
 }
 
 function forget(airports) {

@@ -62,7 +62,7 @@ function show() {
   at("nothing").hidden = view !== null || doubt !== null;
   for (const id of ["fleet", "detail", "hub"]) at(id).hidden = view === null || place.view !== id;
   if (!view) return;
-  const context = { now: stale ? view.timestamp : now, stale, settings, query: place.query, choose };
+  const context = { now: stale ? view.timestamp : now, stale, settings, query: place.query, choose, fleet: addressOfFleet() };
   if (place.view === "fleet") showFleet(view, context);
   if (place.view === "hub") showHub(at("hub"), view, context);
   const one = view.airports.find((airport) => airport.name === place.name);
@@ -126,15 +126,19 @@ function decode(text) {
 /** Change the filters; they are in the address, so they can be linked to, and survive "back". */
 function choose(change) {
   Object.assign(place.query, change);
+  history.replaceState(null, "", addressOfFleet());
+  showTools();
+  show();
+}
+
+function addressOfFleet() {
   const { states, side, search, sort } = place.query;
   const query = new URLSearchParams();
   if (states.length) query.set("state", states.join(","));
   if (side) query.set("side", side);
   if (search) query.set("q", search);
   if (sort !== "worst") query.set("sort", sort);
-  history.replaceState(null, "", `#/${query.size ? `?${query}` : ""}`);
-  showTools();
-  show();
+  return `#/${query.size ? `?${query}` : ""}`;
 }
 
 function showTools() {
