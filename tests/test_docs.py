@@ -1,14 +1,17 @@
 """The tables of the documentation say what the code says."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from reconciler.cli import command_names
 from reconciler.core.negotiated import FIXES, Flaw
 from reconciler.core.reasons import FAILURES, MEANINGS, Code, Side
 from reconciler.core.routers import ROUTERS
 from reconciler.core.routing import Route
+from reconciler.settings import Settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -72,6 +75,23 @@ def test_every_router_has_a_row_that_says_how_it_was_proved() -> None:
     expected = [[f" `{name}` ", f" {one.title}: {one.versions} "] for name, one in ROUTERS.items()]
     assert found == expected
     assert all(cell.strip() for line in table for cell in line.strip("|").split("|"))
+
+
+def test_every_command_stands_in_the_table_of_commands_in_the_order_of_help() -> None:
+    table = (ROOT / "docs" / "cli.md").read_text().split("\n## run\n")[0]
+    cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| [`")]
+    assert re.findall(r"\[`([a-z-]+)`\]", "".join(cells)) == [*command_names()]
+
+
+def test_every_setting_stands_in_its_table_with_its_default() -> None:
+    table = (ROOT / "docs" / "cli.md").read_text().split("\n## Settings\n")[1]
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]+)`? \|", table, re.MULTILINE)
+    defaults = Settings()
+    values = [(one.name, getattr(defaults, one.name)) for one in fields(defaults)]
+    assert rows == [
+        (name.upper(), f"{value:g}" if isinstance(value, float) else str(value) or "none")
+        for name, value in values
+    ]
 
 
 def anchors(page: Path) -> set[str]:
