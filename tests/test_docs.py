@@ -12,12 +12,12 @@ from reconciler.core.reasons import FAILURES, MEANINGS, Code, Side
 from reconciler.core.routers import ROUTERS
 from reconciler.core.routing import Route
 from reconciler.settings import Settings
+from tests.pages import FENCE, anchors
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 REASONS = (ROOT / "docs" / "reasons.md").read_text()
 SITE_PAGE = (ROOT / "docs" / "what-the-site-sees.md").read_text()
-FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def section(heading: str) -> str:
@@ -92,12 +92,6 @@ def test_every_setting_stands_in_its_table_with_its_default() -> None:
         (name.upper(), f"{value:g}" if isinstance(value, float) else str(value) or "none")
         for name, value in values
     ]
-
-
-def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
-    plain = [re.sub(r"[^\w -]", "", heading).strip().lower() for heading in headings]
-    return {heading.replace(" ", "-") for heading in plain}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
