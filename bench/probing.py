@@ -136,7 +136,7 @@ def _share_of_a_core(prober: Prober, probes: dict[Key, Probe]) -> float:
     prober.watch({})
     prober.watch(probes)
     connections = {key for key in probes if key[1] == OF_CONNECTION}
-    eventually(lambda: connections <= prober.tallies().keys(), 60, "all were probed once")
+    eventually(lambda: connections <= prober.records().keys(), 60, "all were probed once")
     say(f"probing for {_WATCHED_S:.0f} s")
     began_s, used_s = time.monotonic(), time.process_time()
     made = sum(prober.results.values())

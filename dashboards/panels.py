@@ -11,7 +11,7 @@ from typing import Any
 Json = dict[str, Any]
 
 # The palette of Okabe and Ito: people who are colour-blind can tell these apart.
-BLUE, SKY, GREEN = "#0072B2", "#56B4E9", "#009E73"
+BLUE, SKY = "#0072B2", "#56B4E9"
 ORANGE, VERMILION, PURPLE, GREY, DARK = "#E69F00", "#D55E00", "#CC79A7", "#999999", "#555555"
 
 GRAFANA = "11.6.0"  # whose panels these are; newer releases convert them when they load them

@@ -415,6 +415,11 @@ _COMMANDS = (
 )
 
 
+def command_names() -> tuple[str, ...]:
+    """Name every command, in the order of `--help`."""
+    return tuple(command.name for command in _COMMANDS)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="reconciler",

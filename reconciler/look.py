@@ -22,7 +22,7 @@ from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.mask import Mask, keys_in
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Orders
-from reconciler.core.probing import OF_CONNECTION, Tally, excused, is_dead_way
+from reconciler.core.probing import OF_CONNECTION, ProbeRecord, excused, is_dead_way
 from reconciler.core.probing import Key as ProbeKey
 from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secret, render
 from reconciler.core.rotation import Answer, follow, with_next
@@ -126,7 +126,7 @@ class Look:
         orders: what was asked for by command line.
         flows: what has passed through each tunnel.
         sights: where every camera is.
-        tallies: what probes have brought.
+        probe_records: what probes have brought.
         excused: tunnels that work although their probe fails.
 
     """
@@ -141,7 +141,7 @@ class Look:
     orders: Orders = field(default_factory=Orders)
     flows: Mapping[str, Flow] = field(default_factory=dict)
     sights: Sights = field(default_factory=Sights)
-    tallies: Mapping[ProbeKey, Tally] = field(default_factory=dict)
+    probe_records: Mapping[ProbeKey, ProbeRecord] = field(default_factory=dict)
     excused: frozenset[str] = frozenset()
 
     @property
@@ -172,13 +172,13 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
         )
     now, now_s = world.clock.now(), world.clock.monotonic_s()
     passed = flows(memory.flows, observed, now_s, decided.desired)
-    tallies, looks_s = world.probed(), world.settings.resync_seconds
-    works = excused(memory.excused & decided.desired.keys(), tallies, passed, looks_s)
+    records, looks_s = world.probed(), world.settings.resync_seconds
+    works = excused(memory.excused & decided.desired.keys(), records, passed, looks_s)
     silent = {
         name
         for name, flow in passed.items()
         if is_silent(flow, now_s)
-        or is_dead_way(tallies.get((name, OF_CONNECTION)), flow, now_s, looks_s)
+        or is_dead_way(records.get((name, OF_CONNECTION)), flow, now_s, looks_s)
     } - works
     circumstances = _circumstances(decided.desired, attempts, orders, silent, now)
     planned = diff(decided.desired, observed, circumstances, orders.paused(now))
@@ -190,7 +190,7 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
         sure = False
     return Look(
         *(decided, observed, tuple(planned), sure, not deep, tuple(errors)),
-        *(attempts, orders, passed, sights, tallies, works),
+        *(attempts, orders, passed, sights, records, works),
     )
 
 

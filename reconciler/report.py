@@ -13,8 +13,7 @@ from reconciler.core.check import Decision
 from reconciler.core.mask import Mask
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.orders import Order
-from reconciler.core.probing import OF_CONNECTION, why_unprobed
-from reconciler.core.probing import Tally as Probed
+from reconciler.core.probing import OF_CONNECTION, ProbeRecord, why_unprobed
 from reconciler.core.render import Connection
 from reconciler.core.routing import Route, Verdict
 from reconciler.core.status import (
@@ -95,7 +94,7 @@ def _hints(
             ),
             history=memory.record.of(name),
             health=_health(world, seen, memory.previous.get(name), name, now_s),
-            probe=_probe_status(seen.tallies.get((name, OF_CONNECTION)))
+            probe=_probe_status(seen.probe_records.get((name, OF_CONNECTION)))
             or _probed_elsewhere(world, memory.previous.get(name)),
             carries=name in seen.excused,
             cameras=_cameras(world, seen, memory.previous.get(name), connection, now_s),
@@ -115,8 +114,8 @@ def _health(
         return before.health_check
     probes = seen.sights.probes.get(name, ())
     if world.probe is not None and any(probe.key[1] == OF_CONNECTION for probe in probes):
-        tally = seen.tallies.get((name, OF_CONNECTION))
-        return tally.health(now_s) if tally is not None else "unknown"
+        record = seen.probe_records.get((name, OF_CONNECTION))
+        return record.health(now_s) if record is not None else "unknown"
     return health(seen.flows.get(name), now_s)
 
 
@@ -131,17 +130,17 @@ def _probed_elsewhere(world: World, before: ConnectionStatus | None) -> ProbeSta
     return before.probe if recent else None
 
 
-def _probe_status(tally: Probed | None) -> ProbeStatus | None:
-    if tally is None or tally.last is None or tally.probe.kind not in ("ping", "tcp"):
+def _probe_status(record: ProbeRecord | None) -> ProbeStatus | None:
+    if record is None or record.last is None or record.probe.kind not in ("ping", "tcp"):
         return None
     return ProbeStatus(
-        target=tally.probe.target,
-        kind="tcp" if tally.probe.port else "ping",
-        success=tally.last.success is True,
-        round_trip_s=round(tally.last.round_trip_s, 6),
-        last_run=tally.last_run,
-        failures_in_a_row=tally.failures_in_a_row,
-        detail=tally.last.detail,
+        target=record.probe.target,
+        kind="tcp" if record.probe.port else "ping",
+        success=record.last.success is True,
+        round_trip_s=round(record.last.round_trip_s, 6),
+        last_run=record.last_run,
+        failures_in_a_row=record.failures_in_a_row,
+        detail=record.last.detail,
     )
 
 
@@ -161,7 +160,7 @@ def _cameras(
     elsewhere = before.cameras if before and _probed_elsewhere(world, before) else ()
     told = []
     for number, (camera, verdict) in enumerate(zip(cameras, verdicts, strict=True)):
-        tally = seen.tallies.get((connection.name, number))
+        record = seen.probe_records.get((connection.name, number))
         told.append(
             CameraStatus(
                 name=camera.name,
@@ -169,7 +168,7 @@ def _cameras(
                 route=verdict.route,
                 route_reason=verdict.reason,
                 addresses=tuple(map(str, verdict.addresses)),
-                **_answer(world, camera, verdict, tally, elsewhere[number : number + 1], now_s),
+                **_answer(world, camera, verdict, record, elsewhere[number : number + 1], now_s),
             )
         )
     return tuple(told)
@@ -179,17 +178,17 @@ def _answer(
     world: World,
     camera: Camera,
     verdict: Verdict,
-    tally: Probed | None,
+    record: ProbeRecord | None,
     elsewhere: tuple[CameraStatus, ...],
     now_s: float,
 ) -> dict[str, Any]:
     if verdict.route is not Route.TUNNEL:
         return {}
-    if tally is not None and tally.last is not None:
+    if record is not None and record.last is not None:
         return {
-            "health_check": tally.health(now_s),
-            "last_checked": tally.last_run,
-            "detail": tally.last.detail,
+            "health_check": record.health(now_s),
+            "last_checked": record.last_run,
+            "detail": record.last.detail,
         }
     for before in elsewhere:
         if (before.name, before.url) == (camera.name, camera.url):

@@ -44,7 +44,7 @@ def serve(settings: Settings) -> int:
     )
     if settings.makes_probes:
         world = replace(
-            world, probe=prober.watch, probed=prober.tallies, why_not_probed=prober.why_stuck
+            world, probe=prober.watch, probed=prober.records, why_not_probed=prober.why_stuck
         )
     loop = Loop(world, wakes, metrics, stopping)
     if settings.makes_probes:

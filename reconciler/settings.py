@@ -70,7 +70,8 @@ HELP = {
     "swanctl_file": "copy of the connections that charon loads at its own start",
     "vici_socket": "charon's control socket",
     "hub_id": "IKE identity of the hub",
-    "hub_address": "name or address at which sites reach the hub; only site-config needs it",
+    "hub_address": "name or address at which sites reach the hub; only site-config and "
+    "onboard need it",
     "charon_container": "name of the container that holds charon",
     "docker_host": "Docker API to look at and heal that container; empty: do neither",
     "heal_container": "start, unpause and restart it when it fails: yes or no",

@@ -12,7 +12,7 @@ from reconciler.core.check import Fault
 from reconciler.core.mask import Mask
 from reconciler.core.model import IpNetwork
 from reconciler.core.names import Resolution
-from reconciler.core.probing import Key, Probe, Tally
+from reconciler.core.probing import Key, Probe, ProbeRecord
 from reconciler.core.reasons import Failure
 from reconciler.core.status import ContainerStatus, Status
 from reconciler.core.tally import EndedChild
@@ -107,7 +107,7 @@ class World:
     why_deaf: Callable[[], str] = str
     names: Callable[[Collection[str]], Mapping[str, Resolution]] = lambda _: _NO_NAMES
     probe: Callable[[Mapping[Key, Probe]], None] | None = None
-    probed: Callable[[], Mapping[Key, Tally]] = dict
+    probed: Callable[[], Mapping[Key, ProbeRecord]] = dict
     why_not_probed: Callable[[], str] = str
     stopping: Callable[[], bool] = lambda: False
     time_zones: frozenset[str] = frozenset()

@@ -1,20 +1,23 @@
 """The tables of the documentation say what the code says."""
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
+from reconciler.cli import command_names
 from reconciler.core.negotiated import FIXES, Flaw
 from reconciler.core.reasons import FAILURES, MEANINGS, Code, Side
 from reconciler.core.routers import ROUTERS
 from reconciler.core.routing import Route
+from reconciler.settings import Settings
+from tests.pages import FENCE, anchors
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 REASONS = (ROOT / "docs" / "reasons.md").read_text()
 SITE_PAGE = (ROOT / "docs" / "what-the-site-sees.md").read_text()
-FENCE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 
 def section(heading: str) -> str:
@@ -74,10 +77,21 @@ def test_every_router_has_a_row_that_says_how_it_was_proved() -> None:
     assert all(cell.strip() for line in table for cell in line.strip("|").split("|"))
 
 
-def anchors(page: Path) -> set[str]:
-    headings = re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
-    plain = [re.sub(r"[^\w -]", "", heading).strip().lower() for heading in headings]
-    return {heading.replace(" ", "-") for heading in plain}
+def test_every_command_stands_in_the_table_of_commands_in_the_order_of_help() -> None:
+    table = (ROOT / "docs" / "cli.md").read_text().split("\n## run\n")[0]
+    cells = [line.split(" | ")[0] for line in table.splitlines() if line.startswith("| [`")]
+    assert re.findall(r"\[`([a-z-]+)`\]", "".join(cells)) == [*command_names()]
+
+
+def test_every_setting_stands_in_its_table_with_its_default() -> None:
+    table = (ROOT / "docs" / "cli.md").read_text().split("\n## Settings\n")[1]
+    rows = re.findall(r"^\| `([A-Z_]+)` \| `?([^`|]+)`? \|", table, re.MULTILINE)
+    defaults = Settings()
+    values = [(one.name, getattr(defaults, one.name)) for one in fields(defaults)]
+    assert rows == [
+        (name.upper(), f"{value:g}" if isinstance(value, float) else str(value) or "none")
+        for name, value in values
+    ]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

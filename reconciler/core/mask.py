@@ -2,7 +2,8 @@
 
 The texts of faults, refusals and errors are made of what others wrote: an operator may have put the
 key into the wrong line, a router may call itself by it. So every such text is masked before it is
-told, and whoever complains of a value shows it only if it can't be a key (`shown`).
+told, and whoever complains of a value shows it only if it can't be a key (`shown`). What `diagnose`
+hands out goes through `redact.py` too, which is another net on purpose: docs/decisions/0022.
 """
 
 import base64

@@ -66,7 +66,7 @@ class Result:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class ProbeRecord:
     """The results of one probe so far.
 
     Attributes:
@@ -96,7 +96,7 @@ class Tally:
         """Failures since the last success."""
         return self.in_a_row if self.last is not None and self.last.success is False else 0
 
-    def counted(self, result: Result, now: int, now_s: float) -> "Tally":
+    def counted(self, result: Result, now: int, now_s: float) -> "ProbeRecord":
         """Take one result over."""
         same = self.last is not None and self.last.success is result.success
         in_a_row = self.in_a_row + 1 if same else 1
@@ -192,17 +192,19 @@ def why_unprobed(url: CameraUrl) -> str:
     return "" if url.port else f"no port is known for {url.scheme}; write one into the URL"
 
 
-def is_dead_way(tally: Tally | None, flow: Flow | None, now_s: float, looks_s: float) -> bool:
+def is_dead_way(
+    record: ProbeRecord | None, flow: Flow | None, now_s: float, looks_s: float
+) -> bool:
     """Tell whether it may be the tunnel that fails and not what is behind it.
 
     The probe answered before and now fails, and since its last success nothing at all has come
     through the tunnel. `looks_s`: so long it may take until a look sees what has come. A probe with
     a short interval fails sooner than silence can be told.
     """
-    if tally is None or flow is None or tally.health(now_s) != "fail":
+    if record is None or flow is None or record.health(now_s) != "fail":
         return False
-    success_s, heard_s = tally.last_success_s, flow.answered_s
-    if success_s is None or tally.first_failure_s is None or not flow.ever_answered:
+    success_s, heard_s = record.last_success_s, flow.answered_s
+    if success_s is None or record.first_failure_s is None or not flow.ever_answered:
         return False
     silent = heard_s is None or now_s - heard_s >= SILENT_AFTER_S
     return silent and (heard_s is None or heard_s <= success_s + looks_s)
@@ -210,7 +212,7 @@ def is_dead_way(tally: Tally | None, flow: Flow | None, now_s: float, looks_s: f
 
 def excused(
     before: Collection[str],
-    tallies: Mapping[Key, Tally],
+    records: Mapping[Key, ProbeRecord],
     flows: Mapping[str, Flow],
     looks_s: float,
 ) -> frozenset[str]:
@@ -221,13 +223,13 @@ def excused(
     answers again; also not after new keys, with which all counters begin anew.
     """
     found = set(before)
-    for (name, number), tally in tallies.items():
+    for (name, number), record in records.items():
         if number != OF_CONNECTION:
             continue
-        since_s, flow = tally.first_failure_s, flows.get(name)
+        since_s, flow = record.first_failure_s, flows.get(name)
         heard_s = flow.answered_s if flow is not None else None
         if since_s is not None and heard_s is not None and heard_s > since_s + looks_s:
             found.add(name)
-        elif since_s is None and tally.passed_once:
+        elif since_s is None and record.passed_once:
             found.discard(name)
     return frozenset(found)

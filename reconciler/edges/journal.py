@@ -30,6 +30,7 @@ from reconciler.core.transitions import (
     newest,
 )
 from reconciler.errors import StateError
+from reconciler.files import sync_directory
 
 log = logging.getLogger(__name__)
 _FILE_MODE = 0o600
@@ -360,7 +361,7 @@ class Journal:
         finally:
             os.close(descriptor)
         if not size:
-            _sync_directory(self._path.parent)
+            sync_directory(self._path.parent)
         self._known = self._identity()
         self._room_lines -= len(lines)
 
@@ -431,7 +432,7 @@ class Journal:
         except BaseException:
             draft.unlink(missing_ok=True)
             raise
-        _sync_directory(self._path.parent)
+        sync_directory(self._path.parent)
         self._known = self._identity()
         self._room_lines = max(self._slack_lines, lines)
 
@@ -458,11 +459,3 @@ def _write_all(descriptor: int, content: bytes) -> None:
     view = memoryview(content)
     while view:
         view = view[os.write(descriptor, view) :]
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from reconciler.core.probing import OF_CONNECTION, Key, Tally
+from reconciler.core.probing import OF_CONNECTION, Key, ProbeRecord
 from reconciler.core.status import ConnectionStatus, Status
 
 _LABELS = ["airport", "connection"]
@@ -23,7 +23,7 @@ class Prober(Protocol):
     last_turn: int
     results: dict[str, int]
 
-    def tallies(self) -> Mapping[Key, Tally]:
+    def records(self) -> Mapping[Key, ProbeRecord]:
         """Return the results so far."""
 
 
@@ -53,13 +53,13 @@ class ProbeMetrics(Collector):
         yield probes
         status = self._status()
         connections = status.connections if status is not None else {}
-        tallies, now_s = self._prober.tallies(), self._monotonic_s()
-        yield from _of_connections(connections, tallies, now_s)
-        yield _of_cameras(connections, tallies, now_s)
+        records, now_s = self._prober.records(), self._monotonic_s()
+        yield from _of_connections(connections, records, now_s)
+        yield _of_cameras(connections, records, now_s)
 
 
 def _of_connections(
-    connections: Mapping[str, ConnectionStatus], tallies: Mapping[Key, Tally], now_s: float
+    connections: Mapping[str, ConnectionStatus], records: Mapping[Key, ProbeRecord], now_s: float
 ) -> Iterable[Metric]:
     success = GaugeMetricFamily(
         "vpn_connection_probe_success", "1: the last probe was answered.", labels=_LABELS
@@ -73,20 +73,20 @@ def _of_connections(
         labels=_LABELS,
     )
     for name, connection in connections.items():
-        tally = tallies.get((name, OF_CONNECTION))
-        if tally is None or tally.last is None:
+        record = records.get((name, OF_CONNECTION))
+        if record is None or record.last is None:
             continue
         labels = [connection.airport_id, name]
-        last_run.add_metric(labels, tally.last_run)
-        if tally.last.success is not None and tally.is_fresh(now_s):
-            success.add_metric(labels, tally.last.success)
-            if tally.last.success:
-                took.add_metric(labels, tally.last.round_trip_s)
+        last_run.add_metric(labels, record.last_run)
+        if record.last.success is not None and record.is_fresh(now_s):
+            success.add_metric(labels, record.last.success)
+            if record.last.success:
+                took.add_metric(labels, record.last.round_trip_s)
     return success, took, last_run
 
 
 def _of_cameras(
-    connections: Mapping[str, ConnectionStatus], tallies: Mapping[Key, Tally], now_s: float
+    connections: Mapping[str, ConnectionStatus], records: Mapping[Key, ProbeRecord], now_s: float
 ) -> Metric:
     """Tell of each camera by its name; where names are equal or missing, by its number as well."""
     up = GaugeMetricFamily(
@@ -100,8 +100,8 @@ def _of_cameras(
             label = camera.name or f"camera {number + 1}"
             label = f"{label} ({number + 1})" if label in taken else label
             taken.add(label)
-            tally = tallies.get((name, number))
-            health = tally.health(now_s) if tally is not None else "unknown"
+            record = records.get((name, number))
+            health = record.health(now_s) if record is not None else "unknown"
             if health != "unknown":
                 up.add_metric([connection.airport_id, name, label], health == "pass")
     return up

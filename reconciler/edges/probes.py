@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from itertools import count
 
-from reconciler.core.probing import Key, Probe, Result, Tally, first_wait_s, wait_s
+from reconciler.core.probing import Key, Probe, ProbeRecord, Result, first_wait_s, wait_s
 
 MOST_AT_ONCE = 256
 _TURN_S = 1.0
@@ -38,7 +38,7 @@ class Prober:
         self._lock = threading.Lock()
         self._wanted: Mapping[Key, Probe] = {}
         self._news = False
-        self._tallies: dict[Key, Tally] = {}
+        self._records: dict[Key, ProbeRecord] = {}
         # An entry counts only as long as its number is the one noted for its key.
         self._due: list[tuple[float, int, Key]] = []
         self._numbers = count()
@@ -73,15 +73,15 @@ class Prober:
             if probes == self._wanted:
                 return
             self._wanted, self._news = dict(probes), True
-            gone = [key for key, one in self._tallies.items() if probes.get(key) != one.probe]
+            gone = [key for key, one in self._records.items() if probes.get(key) != one.probe]
             for key in gone:
-                del self._tallies[key]
+                del self._records[key]
         self._wake()
 
-    def tallies(self) -> dict[Key, Tally]:
+    def records(self) -> dict[Key, ProbeRecord]:
         """Return the results so far; a probe without any is not in there."""
         with self._lock:
-            return dict(self._tallies)
+            return dict(self._records)
 
     def why_stuck(self) -> str:
         """Say that the thread does not turn any more, if so."""
@@ -162,9 +162,9 @@ class Prober:
         with self._lock:
             if self._wanted.get(key) != probe:
                 return
-            before = self._tallies.get(key, Tally(probe))
+            before = self._records.get(key, ProbeRecord(probe))
             after = before.counted(result, int(time.time()), now_s)
-            self._tallies[key] = after
+            self._records[key] = after
             if result.success is not None:
                 self.results["ok" if result.success else "failed"] += 1
         if before.health(now_s) != after.health(now_s):

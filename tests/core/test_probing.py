@@ -11,8 +11,8 @@ from reconciler.core.probing import (
     OF_CONNECTION,
     Key,
     Probe,
+    ProbeRecord,
     Result,
-    Tally,
     excused,
     first_wait_s,
     is_dead_way,
@@ -29,11 +29,11 @@ BAD = Result(False, 5.0, "no answer within 5 s")
 UNABLE = Result(None, 0.0, "pings are not allowed here")
 
 
-def after(*results: Result, every_s: float = 30.0) -> Tally:
-    tally = Tally(PROBE)
+def after(*results: Result, every_s: float = 30.0) -> ProbeRecord:
+    record = ProbeRecord(PROBE)
     for number, result in enumerate(results):
-        tally = tally.counted(result, 1_700_000_000 + number, number * every_s)
-    return tally
+        record = record.counted(result, 1_700_000_000 + number, number * every_s)
+    return record
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def after(*results: Result, every_s: float = 30.0) -> Tally:
 def test_it_fails_after_three_failures_and_passes_again_after_two_successes(
     results: list[Result], health: str
 ) -> None:
-    tally = after(*results)
-    assert tally.health(tally.last_run_s) == health
+    record = after(*results)
+    assert record.health(record.last_run_s) == health
 
 
 def test_an_old_result_says_nothing() -> None:
-    tally = after(OK)
-    assert [tally.health(s) for s in (0, 60, 90, 91, 1e6)] == ["pass"] * 3 + ["unknown"] * 2
+    record = after(OK)
+    assert [record.health(s) for s in (0, 60, 90, 91, 1e6)] == ["pass"] * 3 + ["unknown"] * 2
     assert after(BAD, BAD, BAD).health(400) == "unknown"
 
 
@@ -89,7 +89,7 @@ DEAD = after(OK, BAD, BAD, BAD)
 
 
 @pytest.mark.parametrize(
-    ("tally", "given", "dead"),
+    ("record", "given", "dead"),
     [
         (DEAD, flow(10.0), True),
         (DEAD, flow(None), True),
@@ -107,23 +107,23 @@ DEAD = after(OK, BAD, BAD, BAD)
     ],
 )
 def test_only_where_nothing_at_all_comes_back_may_it_be_the_tunnel(
-    tally: Tally | None, given: Flow | None, dead: bool
+    record: ProbeRecord | None, given: Flow | None, dead: bool
 ) -> None:
-    assert is_dead_way(tally, given, 95.0, 30.0) is dead
+    assert is_dead_way(record, given, 95.0, 30.0) is dead
 
 
 def test_a_probe_that_fails_quickly_is_no_sign_of_silence_while_something_was_just_heard() -> None:
-    tally = after(OK, BAD, BAD, BAD, every_s=5)
-    assert not is_dead_way(tally, flow(15.0), 16.0, 30.0)
+    record = after(OK, BAD, BAD, BAD, every_s=5)
+    assert not is_dead_way(record, flow(15.0), 16.0, 30.0)
     later = after(OK, *[BAD] * 12, every_s=5)
     assert not is_dead_way(later, flow(55.0), 60.0, 30.0)
     assert is_dead_way(later, flow(15.0), 60.0, 30.0)
 
 
 def test_a_tunnel_that_works_although_its_probe_fails_is_excused_until_that_answers() -> None:
-    def now(before: set[str], tally: Tally | None, heard_s: float | None) -> bool:
-        tallies = {KEY: tally} if tally else {}
-        return "kspb_vpn" in excused(before, tallies, {"kspb_vpn": flow(heard_s)}, 30.0)
+    def now(before: set[str], record: ProbeRecord | None, heard_s: float | None) -> bool:
+        records = {KEY: record} if record else {}
+        return "kspb_vpn" in excused(before, records, {"kspb_vpn": flow(heard_s)}, 30.0)
 
     assert not now(set(), DEAD, 10.0)
     assert now(set(), DEAD, 61.0)

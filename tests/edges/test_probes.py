@@ -11,7 +11,7 @@ from itertools import pairwise
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 
-from reconciler.core.probing import OF_CONNECTION, Key, Probe, Result, Tally
+from reconciler.core.probing import OF_CONNECTION, Key, Probe, ProbeRecord, Result
 from reconciler.core.status import (
     CameraStatus,
     ConfigurationStatus,
@@ -76,9 +76,9 @@ def test_what_is_wanted_is_asked_and_its_result_is_kept_and_news_are_told_once()
     with probing(answers, count) as prober:
         prober.watch(by_key(probe("kspb_vpn", interval_s=0.1)))
         eventually(lambda: answers.count(("kspb_vpn", -1)) >= 4, 5, "it is asked", 0.02)
-        tally = prober.tallies()["kspb_vpn", -1]
-        assert tally.health(time.monotonic()) == "pass"
-        assert tally.last == OK
+        record = prober.records()["kspb_vpn", -1]
+        assert record.health(time.monotonic()) == "pass"
+        assert record.last == OK
         assert news == [1]
         answers.answer = BAD
         eventually(lambda: news == [2], 5, "that it fails is told", 0.02)
@@ -103,9 +103,9 @@ def test_what_is_not_wanted_any_more_is_not_asked_and_its_result_is_forgotten() 
     answers = Answers()
     with probing(answers) as prober:
         prober.watch(by_key(probe("a", interval_s=0.05), probe("b", interval_s=0.05)))
-        eventually(lambda: len(prober.tallies()) == 2, 5, "both are asked", 0.02)
+        eventually(lambda: len(prober.records()) == 2, 5, "both are asked", 0.02)
         prober.watch(by_key(probe("b", interval_s=0.05)))
-        assert prober.tallies().keys() == {("b", -1)}
+        assert prober.records().keys() == {("b", -1)}
         before = answers.count(("a", -1))
         asked = answers.count(("b", -1))
         eventually(lambda: answers.count(("b", -1)) > asked + 3, 5, "b is asked on", 0.02)
@@ -119,10 +119,10 @@ def test_a_changed_probe_begins_anew_and_a_late_answer_to_the_old_one_does_not_c
         eventually(lambda: len(answers.asked) == 1, 5, "it is asked", 0.01)
         prober.watch(by_key(probe("a", interval_s=31.0)))
         answers.answer = OK
-        eventually(lambda: len(prober.tallies()) == 1, 5, "the new one is answered", 0.01)
+        eventually(lambda: len(prober.records()) == 1, 5, "the new one is answered", 0.01)
         time.sleep(0.35)
-        tally = prober.tallies()["a", -1]
-        assert (tally.probe.interval_s, tally.in_a_row) == (31.0, 1)
+        record = prober.records()["a", -1]
+        assert (record.probe.interval_s, record.in_a_row) == (31.0, 1)
         assert len(answers.asked) == 2
 
 
@@ -130,7 +130,7 @@ def test_only_so_many_are_asked_at_once_and_all_get_their_turn() -> None:
     answers = Answers(takes_s=0.02)
     with probing(answers, most_at_once=8) as prober:
         prober.watch(by_key(*(probe(f"n{n}") for n in range(100))))
-        eventually(lambda: len(prober.tallies()) == 100, 10, "all are asked", 0.02)
+        eventually(lambda: len(prober.records()) == 100, 10, "all are asked", 0.02)
     assert answers.most_open == 8
 
 
@@ -214,12 +214,13 @@ class Told:
     def __init__(self, *results: tuple[Probe, Result]) -> None:
         self.last_turn = 1_700_000_000
         self.results = {"ok": 3, "failed": 1}
-        self._tallies = {
-            one.key: Tally(one).counted(result, self.last_turn, 100.0) for one, result in results
+        self._records = {
+            one.key: ProbeRecord(one).counted(result, self.last_turn, 100.0)
+            for one, result in results
         }
 
-    def tallies(self) -> dict[Key, Tally]:
-        return self._tallies
+    def records(self) -> dict[Key, ProbeRecord]:
+        return self._records
 
 
 def exposed(told: Told, *cameras: str, now_s: float = 110.0) -> list[str]:

@@ -104,6 +104,12 @@ def test_a_log_call_has_a_constant_message_and_names_what_it_is_about(
         assert found >= NAMES
 
 
+def test_every_message_stands_in_the_documentation() -> None:
+    page = (PACKAGE.parent / "docs" / "cli.md").read_text().split("\n### The log\n")[1]
+    table = page.split("\n## ")[0]
+    assert {words for _, _, call in CALLS if f"`{(words := message(call))}`" not in table} == set()
+
+
 def test_nothing_is_printed_but_by_commands() -> None:
     for path in sorted(PACKAGE.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -9,7 +9,7 @@ import pytest
 
 from reconciler.core.names import Lookup, Resolution, after
 from reconciler.core.observed import ChildSa
-from reconciler.core.probing import OF_CONNECTION, Key, Probe, Result, Tally
+from reconciler.core.probing import OF_CONNECTION, Key, Probe, ProbeRecord, Result
 from reconciler.core.status import CameraStatus
 from reconciler.look import Memory
 from reconciler.round import run_round
@@ -31,7 +31,7 @@ class Probed:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.wanted: dict[Key, Probe] = {}
-        self.found: dict[Key, Tally] = {}
+        self.found: dict[Key, ProbeRecord] = {}
         self.names: dict[str, Resolution] = {}
         self.asked_for: set[str] = set()
 
@@ -73,8 +73,8 @@ class Probed:
     def result(self, result: Result, times: int = 1, key: Key = KEY) -> None:
         clock = self.bench.clock
         for _ in range(times):
-            tally = self.found.get(key) or Tally(self.wanted[key])
-            self.found[key] = tally.counted(result, clock.now(), clock.monotonic_s())
+            record = self.found.get(key) or ProbeRecord(self.wanted[key])
+            self.found[key] = record.counted(result, clock.now(), clock.monotonic_s())
 
     def passes(self, received: int, sent: int) -> None:
         """Let packets pass through the tunnel."""

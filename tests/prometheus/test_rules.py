@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.pages import anchors
 from tests.prometheus.rules import (
     ROOT,
     Alert,
@@ -21,16 +22,6 @@ SCOPES = {"tunnel", "hub", "reconciler", "target"}
 DOCUMENTED = set(re.findall(r"`(vpn_[a-z_]+)`", (ROOT / "docs" / "metrics.md").read_text()))
 MONITORING = (ROOT / "docs" / "monitoring.md").read_text()
 ALL = pytest.mark.parametrize("alert", alerts(), ids=lambda alert: alert.name)
-
-
-def slug(heading: str) -> str:
-    """Return the anchor that a heading gets, as GitHub makes it."""
-    return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
-
-
-def anchors(page: str) -> set[str]:
-    text = (ROOT / page).read_text()
-    return {slug(heading) for heading in re.findall(r"^#+ (.+)$", text, re.MULTILINE)}
 
 
 def row(alert: Alert) -> str:
@@ -63,7 +54,7 @@ def test_an_alert_says_what_is_wrong_and_what_to_do(alert: Alert) -> None:
 @ALL
 def test_its_runbook_leads_to_a_heading_that_is_there(alert: Alert) -> None:
     page, _, anchor = alert.annotations["runbook"].partition("#")
-    assert anchor in anchors(page), alert.annotations["runbook"]
+    assert anchor in anchors(ROOT / page), alert.annotations["runbook"]
 
 
 @ALL
