@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
-from reconciler.core.camera_url import BadUrl, CameraUrl, parse_camera_url
+from reconciler.core.camera_url import LONGEST_URL, BadUrl, CameraUrl, parse_camera_url
 
 _LONGEST_TEXT = 200
+# What comes later is not looked at: a name of megabytes would take seconds of every round.
+_LONGEST_READ = 2000
 # Controls, halves of characters, line and paragraph separators.
 _UNSHOWABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # They would turn around the text that follows, on whatever page shows it.
@@ -83,6 +85,7 @@ def showable(value: object) -> str:
     """Return a text in one line, without what can't be shown or would disturb its surroundings."""
     if not isinstance(value, str):
         return ""
+    value = value[:_LONGEST_READ]
     text = "".join(" " if c.isspace() else c for c in value if c not in _BIDI_CONTROLS)
     text = "".join(c for c in text if unicodedata.category(c) not in _UNSHOWABLE)
     text = re.sub(" +", " ", text).strip()
@@ -95,7 +98,9 @@ def public_url(value: object) -> str:
     An `@` behind the host means that a password held a character that ends the host: where the
     secret is can't be told then.
     """
-    if not isinstance(value, str) or not value.isprintable() or "\\" in value:
+    if not isinstance(value, str) or len(value) > LONGEST_URL:
+        return ""
+    if not value.isprintable() or "\\" in value:
         return ""
     try:
         parts = urlsplit(value.strip())

@@ -1,6 +1,7 @@
 """Name, time zone and cameras of an airport: shown, and never in the way of a tunnel."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -172,3 +173,11 @@ def test_a_url_that_cannot_be_read_for_sure_is_not_shown(declared: object) -> No
 )
 def test_a_name_is_one_line_and_disturbs_nothing_around_it(declared: str, seen: str) -> None:
     assert showable(declared) == seen
+
+
+def test_texts_of_megabytes_cost_no_round() -> None:
+    webcam = {"name": "b" * 20_000_000, "url": "http://192.168.1.100" + "/" * 20_000_000}
+    began_s = time.monotonic()
+    found = about({"name": "a" * 20_000_000, "webcams": [webcam]}, ())
+    assert time.monotonic() - began_s < 1
+    assert (len(found.name), len(found.cameras[0].name)) == (200, 200)
