@@ -6,8 +6,8 @@ left out without a word; the tunnel never suffers for it.
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -21,7 +21,9 @@ _UNSHOWABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # They would turn around the text that follows, on whatever page shows it.
 _BIDI_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 NO_URL = BadUrl("is empty")
-_PARAMETERS = re.compile("[=;]|%3[bd]", re.IGNORECASE)
+_PARAMETERS = re.compile("[=;:&]|%(3[abd]|26|40)", re.IGNORECASE)
+# User and password in a URL, or before a host: somebody pasted it into the wrong line.
+_URL_AS_NAME = re.compile(r"://|\S:\S*@\S")
 
 
 # UniFi Protect serves streams at these ports, and the path is the key to the stream.
@@ -65,7 +67,7 @@ def about(airport: object, time_zones: Collection[str]) -> About:
     zone = airport.get("timezone")
     webcams = airport.get("webcams")
     return About(
-        name=showable(airport.get("name")),
+        name=_name(airport.get("name")),
         time_zone=zone if isinstance(zone, str) and zone in time_zones else "",
         cameras=tuple(
             _camera(webcam)
@@ -78,7 +80,22 @@ def about(airport: object, time_zones: Collection[str]) -> About:
 def _camera(webcam: Mapping[Any, Any]) -> Camera:
     url = webcam.get("url")
     link = NO_URL if url is None else parse_camera_url(url)
-    return Camera(showable(webcam.get("name")), public_url(url), link)
+    return Camera(_name(webcam.get("name")), public_url(url), link)
+
+
+def _name(value: object) -> str:
+    """Return a name; of a URL in its place, what may be shown of it."""
+    name = showable(value)
+    return public_url(value) if _URL_AS_NAME.search(name) else name
+
+
+def without_keys(airport: About, masked: Callable[[str], str]) -> About:
+    """Cover the keys of tunnels that got into texts that people read."""
+    cameras = tuple(
+        replace(camera, name=masked(camera.name), url=masked(camera.url))
+        for camera in airport.cameras
+    )
+    return replace(airport, name=masked(airport.name), cameras=cameras)
 
 
 def showable(value: object) -> str:

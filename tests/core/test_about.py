@@ -181,3 +181,30 @@ def test_texts_of_megabytes_cost_no_round() -> None:
     found = about({"name": "a" * 20_000_000, "webcams": [webcam]}, ())
     assert time.monotonic() - began_s < 1
     assert (len(found.name), len(found.cameras[0].name)) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rtsp://admin:Kx7-secret@192.168.1.10/live",
+        "http://192.168.1.10/?pwd=Kx7-secret",
+        "admin:Kx7-secret@192.168.1.10",
+        "http:admin:Kx7-secret@192.168.1.10",
+        "see http://admin:Kx7-secret@192.168.1.10/",
+    ],
+)
+def test_a_url_in_the_place_of_a_name_shows_no_password(name: str) -> None:
+    found = about({"name": name, "webcams": [{"name": name}]}, ())
+    assert "Kx7" not in found.name + found.cameras[0].name
+
+
+@pytest.mark.parametrize(
+    "name", ["North: runway 15/33", "Camera @ 10:30", "Tower@north", "A:1 @ B"]
+)
+def test_other_names_stay_as_they_are(name: str) -> None:
+    assert about({"name": name}, ()).name == name
+
+
+@pytest.mark.parametrize("path", ["me:Kx7/live", "me%3aKx7", "snap.cgi&me&Kx7", "me:Kx7%40x"])
+def test_user_and_password_in_a_path_are_not_shown(path: str) -> None:
+    assert "Kx7" not in public_url(f"http://192.168.1.10/{path}")
