@@ -67,7 +67,7 @@ def about(airport: object, time_zones: Collection[str]) -> About:
     zone = airport.get("timezone")
     webcams = airport.get("webcams")
     return About(
-        name=_name(airport.get("name")),
+        name=shown_name(airport.get("name")),
         time_zone=zone if isinstance(zone, str) and zone in time_zones else "",
         cameras=tuple(
             _camera(webcam)
@@ -80,10 +80,10 @@ def about(airport: object, time_zones: Collection[str]) -> About:
 def _camera(webcam: Mapping[Any, Any]) -> Camera:
     url = webcam.get("url")
     link = NO_URL if url is None else parse_camera_url(url)
-    return Camera(_name(webcam.get("name")), public_url(url), link)
+    return Camera(shown_name(webcam.get("name")), public_url(url), link)
 
 
-def _name(value: object) -> str:
+def shown_name(value: object) -> str:
     """Return a name; of a URL in its place, what may be shown of it."""
     name = showable(value)
     return public_url(value) if _URL_AS_NAME.search(name) else name
