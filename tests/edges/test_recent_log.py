@@ -195,3 +195,12 @@ def test_a_key_in_what_charon_says_is_not_kept(
     logs.hear("CFG", "", "12", f"looking for peer configs matching '{key}'")
     logs.stop()
     assert key not in recent_file(tmp_path, CHARON).read_text()
+
+
+def test_a_line_that_can_not_be_formatted_harms_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    handler = RecentLogHandler(RecentLog(path), logs_module.JsonFormatter())
+    record = logging.LogRecord("x", logging.INFO, "x", 1, "%d of %d", ("one",), None)
+    handler.handle(record)
