@@ -16,6 +16,8 @@ from reconciler.core.camera_url import LONGEST_URL, BadUrl, CameraUrl, parse_cam
 _LONGEST_TEXT = 200
 # What comes later is not looked at: a name of megabytes would take seconds of every round.
 _LONGEST_READ = 2000
+# More would keep the prober from asking those of other airports in time.
+MOST_CAMERAS = 200
 # Controls, halves of characters, line and paragraph separators.
 _UNSHOWABLE = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # They would turn around the text that follows, on whatever page shows it.
@@ -71,7 +73,7 @@ def about(airport: object, time_zones: Collection[str]) -> About:
         time_zone=zone if isinstance(zone, str) and zone in time_zones else "",
         cameras=tuple(
             _camera(webcam)
-            for webcam in (webcams if isinstance(webcams, list) else ())
+            for webcam in (webcams[:MOST_CAMERAS] if isinstance(webcams, list) else ())
             if isinstance(webcam, Mapping)
         ),
     )

@@ -208,3 +208,13 @@ def test_other_names_stay_as_they_are(name: str) -> None:
 @pytest.mark.parametrize("path", ["me:Kx7/live", "me%3aKx7", "snap.cgi&me&Kx7", "me:Kx7%40x"])
 def test_user_and_password_in_a_path_are_not_shown(path: str) -> None:
     assert "Kx7" not in public_url(f"http://192.168.1.10/{path}")
+
+
+def test_of_more_cameras_than_an_airport_has_the_first_are_looked_at_and_that_is_told() -> None:
+    """Ten thousand that are off would keep the prober from all others for minutes."""
+    webcams = [{"name": str(number), "url": "http://10.9.9.9/"} for number in range(10_000)]
+    decision = decide(file_with(webcams=webcams), {}, FACTS)
+    assert [camera.name for camera in decision.about["kspb"].cameras] == [*map(str, range(200))]
+    assert decision.faults[0].message == "are 10000; only the first 200 are looked at"
+    assert len(decision.faults) == 201
+    assert not decision.errors
