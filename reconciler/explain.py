@@ -15,11 +15,13 @@ from functools import partial
 from typing import Any
 
 from reconciler.core import explain as core
+from reconciler.core.about import shown_name
 from reconciler.core.explain import Explanation, Subject
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import MEANINGS
 from reconciler.core.status import ConnectionStatus, Status
 from reconciler.core.transitions import Tail
+from reconciler.edges.logs import masked
 from reconciler.edges.manifest import read_document
 from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
@@ -152,7 +154,7 @@ class _Case:
             "airport_id": airport_id,
             "airport_name": self._airport_name(airport_id),
             "at": self.now,
-            "notes": (*self._notes(), *missing),
+            "notes": tuple(map(masked, (*self._notes(), *missing))),
             "faults": core.faults_of(airport_id, faults) if airport_id else (),
             "loaded": core.loaded(name, connection, self.seen.observed, planned, raw_conn),
             "negotiated": tuple(
@@ -203,8 +205,7 @@ class _Case:
         return said if same or isinstance(self.seen.observed, Unobserved) else fresh
 
     def _airport_name(self, airport_id: str) -> str:
-        name = _key(self.airports.get(airport_id), "name")
-        return name if isinstance(name, str) else ""
+        return masked(shown_name(_key(self.airports.get(airport_id), "name")))
 
     def _key_sources(self, airport_id: str) -> Mapping[str, str]:
         decision = self.seen.decision

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
+from reconciler.core.about import without_keys
 from reconciler.core.actions import Action, Remove
 from reconciler.core.backoff import Attempts, Key, still_counting
 from reconciler.core.check import (
@@ -333,7 +334,11 @@ def _decide(
         mask = _mask(last, document, accepted)
         world.hide(mask)
         decision = _decision(document, accepted or {}, facts, allow_removals=allow_removals)
-        decision = replace(decision, faults=(*decision.faults, *world.mount_faults()))
+        decision = replace(
+            decision,
+            faults=(*decision.faults, *world.mount_faults()),
+            about={id_: without_keys(one, mask.text) for id_, one in decision.about.items()},
+        )
     answers = _answers(world, memory, decision, hub, observed)
     if last and decision is last.decision and answers == last.answers:
         return last

@@ -282,16 +282,20 @@ def _algorithms(options: argparse.Namespace, router: Router) -> tuple[str, int]:
 
 
 def _cameras(options: argparse.Namespace, airport: Mapping[str, Any]) -> Iterable[dict[str, str]]:
-    taken = {
-        camera.get("name") for camera in airport.get("webcams", []) if isinstance(camera, dict)
-    }
+    cameras = airport.get("webcams")
+    names = [
+        camera.get("name")
+        for camera in (cameras if isinstance(cameras, list) else ())
+        if isinstance(camera, dict)
+    ]
+    taken = {name for name in names if isinstance(name, str)}
     lan = _subnets(options.lan)
     for text in options.camera or []:
         name, found, url = text.partition("=")
         if not found or not name.strip() or "://" in name:
-            raise OrderError(f"--camera {text!r}: write it as NAME=URL")
+            raise OrderError(f"--camera {_shown(text)}: write it as NAME=URL")
         if name.strip() in taken:
-            raise OrderError(f"--camera {text!r}: there is a camera {name.strip()!r} already")
+            raise OrderError(f"--camera: there is a camera {name.strip()!r} already")
         if fault := _camera_fault(url, lan):
             raise OrderError(f"--camera: {fault}")
         taken.add(name.strip())
@@ -318,7 +322,7 @@ def _camera_fault(url: str, lan: Iterable[IpNetwork]) -> str:
 
 def _shown(url: str) -> str:
     """Return it without what may be a password."""
-    return repr(re.sub(r"//[^/@]*@", "//…@", url))
+    return "what has an @" if "@" in url else repr(re.split(r"[?#]", url)[0])
 
 
 # What is checked.

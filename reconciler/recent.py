@@ -6,7 +6,7 @@ from pathlib import Path
 
 from reconciler.core.explain import CharonLine
 from reconciler.core.routine import is_routine
-from reconciler.edges.logs import JsonFormatter
+from reconciler.edges.logs import JsonFormatter, masked
 from reconciler.edges.recent_log import (
     RecentLog,
     RecentLogHandler,
@@ -36,7 +36,7 @@ class RecentLogs:
     def hear(self, group: str, connection: str, unique_id: str, words: str) -> None:
         """Take one line of charon's log."""
         if not is_routine(connection, words):
-            self._charon.add(charon_line(group, connection, unique_id, words))
+            self._charon.add(charon_line(group, connection, unique_id, masked(words)))
 
     def stop(self) -> None:
         """Write what still waits."""
@@ -57,7 +57,9 @@ def charon_said(state_dir: Path, connection: str, most: int) -> tuple[CharonLine
     said = [_read(line) for line in lines]
     ids = {one["ike_sa"] for one in said if one.get("connection") == connection}
     return tuple(
-        CharonLine(time=one.get("time", ""), ike_sa=one["ike_sa"], words=one.get("words", ""))
+        CharonLine(
+            time=one.get("time", ""), ike_sa=one["ike_sa"], words=masked(one.get("words", ""))
+        )
         for one in said
         if one.get("ike_sa") in ids and one.get("connection") in (connection, "")
     )[-most:]

@@ -13,6 +13,7 @@ from reconciler.core.history import Now, Record, record
 from reconciler.core.ladder import SILENT
 from reconciler.core.mask import Mask
 from reconciler.core.observed import Observed, Unobserved
+from reconciler.core.probing import OF_CONNECTION
 from reconciler.core.reasons import HUB_REFUSED, Code, Failure
 from reconciler.core.sights import probes_of
 from reconciler.core.status import (
@@ -227,7 +228,7 @@ def _after(
 ) -> Memory:
     """Carry attempts on; whatever is no longer declared or needed is forgotten."""
     clock = world.clock
-    unreached = {(name, SILENT) for name in seen.desired if not was_answered(seen.flows.get(name))}
+    unreached = {(name, SILENT) for name in seen.desired if not _is_well(world, seen, name)}
     if isinstance(seen.observed, Unobserved) or not seen.decided.keyed:
         unreached = set(seen.attempts)  # nothing is planned, but nothing was seen reached either
     attempts = after_round(
@@ -244,6 +245,19 @@ def _after(
     if _restarted(world, memory, observed):
         previous = _all_down(previous, world.clock.now())
     return replace(memory, attempts=attempts, previous=previous)
+
+
+def _is_well(world: World, seen: Look, name: str) -> bool:
+    """Tell whether what looked silent is over: packets come back, and answers to its probe do.
+
+    What another camera answers after each new beginning must not make the count begin anew.
+    """
+    probed = world.probe is not None and any(
+        probe.key[1] == OF_CONNECTION for probe in seen.sights.probes.get(name, ())
+    )
+    tally = seen.tallies.get((name, OF_CONNECTION))
+    answers = not probed or (tally is not None and tally.failures_in_a_row == 0)
+    return answers and was_answered(seen.flows.get(name))
 
 
 def _refusals(failures: Iterable[Failure]) -> dict[str, float]:

@@ -7,9 +7,10 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from reconciler.core.about import About, Camera, about, public_url
+from reconciler.core.about import Camera, about, public_url, without_keys
 from reconciler.core.camera_url import BadUrl, parse_camera_url
 from reconciler.core.check import Decision, HubFacts, decide, printable
+from reconciler.core.mask import Mask, keys_in
 from reconciler.core.names import Resolution
 from reconciler.core.routing import GOOD, Lan, Route, Surroundings, Tunnels, Verdict, judge, lans_of
 from reconciler.core.sights import host_names
@@ -97,7 +98,7 @@ def _asked(settings: Settings, document: object, what: str, airport_id: str | No
             f"{printable(airport_id)}: no such airport in {settings.config_path}"
         )
     if airport_id is None and what in known:
-        described: About = about(known[what], ())
+        described = without_keys(about(known[what], ()), Mask().also(keys_in(known)).text)
         return _Asked(what, False, described.cameras)
     link = parse_camera_url(what)
     if isinstance(link, BadUrl) and ":" not in what and "/" not in what:

@@ -69,11 +69,17 @@ def serve(settings: Settings) -> int:
         evidence.deaf = why
         metrics.log_listening.set(not why)
 
-    recent = RecentLogs(settings.state_dir)
+    recent, leads = RecentLogs(settings.state_dir), threading.Event()
+
+    def hear(*line: str) -> None:
+        """Keep charon's words once: who stands by hears the same as who keeps the hub."""
+        if leads.is_set():
+            recent.hear(*line)
+
     events = EventListener(
         *(str(settings.vici_socket), wakes.wake, evidence.note, note_deaf),
         note_ended=evidence.note_ended,
-        hear=recent.hear,
+        hear=hear,
     )
     docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)
     _handle_signals(stopping, wakes, world.ike)
@@ -87,6 +93,7 @@ def serve(settings: Settings) -> int:
     log.info("started", extra={"fields": {"listen": settings.listen}})
     try:
         if wait_for_the_lead(world, loop.health, stopping):
+            leads.set()
             metrics.leading.set(1)
             loop.run()
     finally:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from reconciler.core.about import NO_URL, About, about
+from reconciler.core.about import MOST_CAMERAS, NO_URL, About, about
 from reconciler.core.mask import Mask, keys_in, keys_of, shown
 from reconciler.core.model import FALSE, IpAddress, IpNetwork, Site, Vpn, site_of
 from reconciler.core.routing import MISTAKES, Surroundings, Tunnels, judge, lans_of
@@ -142,6 +142,7 @@ def decide(
     kept |= {id_: remembered[id_] for id_ in held}
     sites, clashes = settle(reading.sites, kept, remembered)
     described = {id_: about(airports[id_], hub.time_zones) for id_ in sites if id_ in airports}
+    described_faults = (*_many_cameras(sites, airports), *_camera_warnings(sites, described, hub))
     conflicts = [Fault(clash.path, clash.message, clash.airport_id) for clash in clashes]
     return Decision(
         sites=sites,
@@ -150,7 +151,7 @@ def decide(
             for id_ in sites
         },
         faults=_masked(
-            (*reading.faults, *conflicts, *_camera_warnings(sites, described, hub)),
+            (*reading.faults, *conflicts, *described_faults),
             airports,
             accepted,
         ),
@@ -326,6 +327,15 @@ def _warnings(site: Site) -> Iterable[Fault]:
     if site.suite.weak:
         message = f"{site.suite.ike_proposal} is weak by today's standards"
         yield Fault(f"{path}.encryption", message, site.airport_id, Severity.WARNING)
+
+
+def _many_cameras(sites: Iterable[str], airports: Mapping[str, Any]) -> Iterable[Fault]:
+    for id_ in sites:
+        airport = airports.get(id_)
+        webcams = airport.get("webcams") if isinstance(airport, Mapping) else None
+        if isinstance(webcams, list) and len(webcams) > MOST_CAMERAS:
+            message = f"are {len(webcams)}; only the first {MOST_CAMERAS} are looked at"
+            yield Fault(f"airports.{id_}.webcams", message, id_, Severity.WARNING)
 
 
 def _camera_warnings(

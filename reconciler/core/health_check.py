@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Literal
 
+from reconciler.core.mask import shown
+
 IpAddress = IPv4Address | IPv6Address
 Kind = Literal["ping", "tcp"]
 SHORTEST_INTERVAL_S, LONGEST_INTERVAL_S = 5, 3600
@@ -55,7 +57,7 @@ def parse_health_check(value: object) -> HealthCheck | None:
 def _from_object(value: dict[str, object]) -> HealthCheck:
     unknown = [key for key in value if key not in _KEYS]
     if unknown:
-        raise ValueError(f"unknown key {unknown[0]!r}; known: {', '.join(_KEYS)}")
+        raise ValueError(f"unknown key {_shown(unknown[0])}; known: {', '.join(_KEYS)}")
     target, port = _target(value.get("target"))
     if value.get("port") is not None:
         port = _number("port", value["port"], 1, 65535)
@@ -74,7 +76,7 @@ def _from_object(value: dict[str, object]) -> HealthCheck:
         case "tcp":
             raise ValueError("kind tcp needs a port")
         case _:
-            raise ValueError(f"kind {kind!r} is not known; write ping or tcp")
+            raise ValueError(f"kind {_shown(kind)} is not known; write ping or tcp")
 
 
 def _target(value: object) -> tuple[IpAddress, int]:
@@ -84,7 +86,7 @@ def _target(value: object) -> tuple[IpAddress, int]:
     try:
         address = ip_address("" if "%" in host else host)
     except ValueError:
-        raise ValueError(f"{value!r} is no target; {_EXAMPLE}") from None
+        raise ValueError(f"{_shown(value)} is no target; {_EXAMPLE}") from None
     port = _number("port", found["port"], 1, 65535) if found else 0
     return address, port
 
@@ -92,7 +94,12 @@ def _target(value: object) -> tuple[IpAddress, int]:
 def _number(name: str, value: object, lowest: int, highest: int) -> int:
     text = str(value).strip()
     if isinstance(value, bool) or not re.fullmatch(r"[0-9]{1,6}", text):
-        raise ValueError(f"{name} {value!r} is not a whole number")
+        raise ValueError(f"{name} {_shown(value)} is not a whole number")
     if not lowest <= int(text) <= highest:
         raise ValueError(f"{name} {text} is out of range; write {lowest} to {highest}")
     return int(text)
+
+
+def _shown(value: object) -> str:
+    """Return the value for a message; not one with user and password, as a camera's URL has."""
+    return "a value with an @" if "@" in str(value) else shown(value)

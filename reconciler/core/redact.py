@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from reconciler.core.about import public_url, shown_name
 from reconciler.core.model import UnreadableKey, Vpn
 
 MASK = b"***"
@@ -219,7 +220,7 @@ def shown_document(document: object) -> dict[str, Any]:
 def _shown_airport(airport: object) -> object:
     if not isinstance(airport, Mapping):
         return f"({type(airport).__name__})"
-    shown: dict[str, object] = {"name": _shown(airport.get("name", ""))}
+    shown: dict[str, object] = {"name": shown_name(airport.get("name"))}
     if "vpn" in airport:
         shown["vpn"] = shown_vpn(airport["vpn"])
     webcams = airport.get("webcams")
@@ -236,6 +237,8 @@ def shown_vpn(vpn: object) -> object:
     for key in ("psk_file", "next_psk_file"):
         if key in shown and not str(vpn[key]).startswith("/"):
             shown[key] = "(not a path; removed)"
+    if "@" in str(vpn.get("health_check")):  # a camera's URL was pasted there
+        shown["health_check"] = "(not a target; removed)"
     for key in ("psk", "next_psk"):
         if key in vpn:
             unread = isinstance(vpn[key], UnreadableKey)
@@ -247,10 +250,9 @@ def shown_vpn(vpn: object) -> object:
 def _shown_webcam(webcam: object) -> object:
     if not isinstance(webcam, Mapping):
         return f"({type(webcam).__name__})"
-    url = str(webcam.get("url", ""))
-    # A query may hold a password or a token, whatever its name.
-    bare = re.split(r"[?#]", without_user_info(url))[0]
-    return {"name": _shown(webcam.get("name", "")), "url": _shown(bare)}
+    url = webcam.get("url", "")
+    shown_url = public_url(url) or ("(can't be shown)" if url else "")
+    return {"name": shown_name(webcam.get("name")), "url": shown_url}
 
 
 def _shown(value: object) -> object:

@@ -98,18 +98,21 @@ def _head(line: bytes) -> _Head | None:
 
 def _entry(line: bytes) -> Entry | None:
     """Read one line; None if it is damaged, or not yet whole."""
-    if _head(line) is None:
+    match = _HEAD.match(line) if _head(line) is not None else None
+    if match is None:
         return None
     try:
         found = json.loads(line)
-    except ValueError:
+        texts = [found.get(key) for key in ("airport_id", "reason_code", "reason")]
+        # Half a character could be written into no status.
+        sound = all(isinstance(text, str) and text.encode() is not None for text in texts)
+    except (ValueError, RecursionError):
         return None
-    texts = [found.get(key) for key in ("airport_id", "reason_code", "reason")]
-    if not all(isinstance(text, str) for text in texts):
+    before = [found[key] for key in ("connection_name", "from_status", "to_status", "at")]
+    if not sound or [str(one).encode() for one in before] != [*match.groups()]:
         return None
-    airport, code, reason = texts
-    one = Transition(found["at"], found["from_status"], found["to_status"], code, reason)
-    return Entry(found["connection_name"], airport, one)
+    name, from_status, to_status, at = before
+    return Entry(name, texts[0], Transition(int(at), from_status, to_status, *texts[1:]))
 
 
 def read_journal(path: Path) -> Iterator[Entry]:

@@ -98,7 +98,8 @@ def _of_cameras(
         taken: set[str] = set()
         for number, camera in enumerate(connection.cameras):
             label = camera.name or f"camera {number + 1}"
-            label = f"{label} ({number + 1})" if label in taken else label
+            while label in taken:
+                label = f"{label} ({number + 1})"
             taken.add(label)
             record = records.get((name, number))
             health = record.health(now_s) if record is not None else "unknown"

@@ -129,8 +129,13 @@ class RecentLogHandler(logging.Handler):
         self._recent = recent
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Format one line."""
-        self._recent.add(self.format(record))
+        """Format one line. What can't be formatted ends nobody who only wanted to tell it."""
+        try:
+            line = self.format(record)
+        except Exception:  # noqa: BLE001 - whatever a line is made of
+            self.handleError(record)
+            return
+        self._recent.add(line)
 
 
 def charon_line(group: str, connection: str, unique_id: str, words: str) -> str:

@@ -422,6 +422,24 @@ def test_charons_latest_words_about_it_are_shown(site: Installation, charon: Cha
     assert "<7>  MAC mismatched" in section(site.run("explain", "kspb"), "charon's log")
 
 
+@pytest.mark.parametrize("option", [(), ("--json",)], ids=["text", "json"])
+def test_a_key_that_others_repeat_is_not_shown(
+    site: Installation, charon: Charon, option: tuple[str, ...]
+) -> None:
+    """A router may call itself by its key, and charon says so in its log."""
+    content = named()
+    content["airports"]["kspb"]["name"] = f"Scappoose {PSK}\x1b[31m"
+    site.config.write_text(json.dumps(content))
+    recent_file(site.state, "charon").write_text(
+        charon_line("CFG", "kspb_vpn", "7", f"looking for peer configs matching '{PSK}'") + "\n"
+    )
+    answer = site.run("explain", "kspb", *option)
+    assert "matching '***'" in answer.out
+    assert "Scappoose ***" in answer.out
+    assert PSK[:8] not in answer.out
+    assert "\x1b" not in answer.out
+
+
 def test_json_has_the_same_content(site: Installation, charon: Charon) -> None:
     charon.come_up("kspb_vpn")
     found = json.loads(site.run("explain", "kspb", "--json").out)

@@ -225,6 +225,39 @@ def test_a_password_in_a_url_is_not_told(declared: Installation) -> None:
     assert "hush" not in answer.err
 
 
+@pytest.mark.parametrize(
+    "camera",
+    [
+        "http://me:hush-hush@192.168.77.9/",
+        "me:hush-hush@192.168.77.9",
+        "A=http://me:hu/hush-hush@192.168.77.9/",
+        "A=ftp://192.168.77.9/?pwd=hush-hush",
+        "A=http:me:hush-hush@192.168.77.9/",
+    ],
+)
+def test_nor_however_else_it_is_written(declared: Installation, camera: str) -> None:
+    answer = ask(declared, *NEW, f"--camera={camera}")
+    assert answer.code != 0
+    assert "--camera" in answer.err
+    assert "hush-hush" not in answer.out + answer.err
+
+
+def test_nor_with_a_name_that_is_taken(declared: Installation) -> None:
+    camera = "--camera=Tower=http://me:hush-hush@192.168.77.9/"
+    answer = ask(declared, "kpdx", *NEW[2:], camera)
+    assert "there is a camera 'Tower' already" in answer.err
+    assert "hush-hush" not in answer.out + answer.err
+
+
+@pytest.mark.parametrize("webcams", [None, 5, "x", {"a": 1}, [None, {"name": ["x"]}, {}]], ids=repr)
+def test_cameras_that_are_none_are_in_nobodys_way(declared: Installation, webcams: Any) -> None:
+    content = json.loads(declared.config.read_text())
+    content["airports"]["kpdx"]["webcams"] = webcams
+    declared.config.write_text(json.dumps(content))
+    answer = ask(declared, "kpdx", *NEW[2:])
+    assert answer.code == 0, answer.err
+
+
 def test_a_camera_with_a_name_is_taken_as_it_is(declared: Installation) -> None:
     assert ask(declared, *NEW, "--camera=A=http://camera.example.org/a").code == 0
 

@@ -17,9 +17,11 @@ import pytest
 
 from reconciler.core.reasons import Code, Failure
 from reconciler.edges.lock import Lock
+from reconciler.edges.recent_log import recent_file
 from reconciler.loop import Health
 from reconciler.service import wait_for_the_lead
 from tests.docker import eventually
+from tests.edges.vici_server import vici_server
 from tests.worlds import Bench
 
 
@@ -75,6 +77,24 @@ def test_the_second_stands_by_and_takes_over_when_the_first_is_killed(tmp_path: 
             first.kill()
             eventually(lambda: leads(other), 10, "the second takes over")
             eventually(lambda: (tmp_path / "second").exists(), 10, "it makes rounds")
+
+
+def test_what_charon_says_is_kept_once(tmp_path: Path) -> None:
+    """Both hear it, and both have the same file."""
+    line = {"group": "IKE", "level": "1", "thread": "1", "ikesa-uniqueid": "7", "msg": "a word"}
+    kept = recent_file(tmp_path, "charon")
+    with vici_server(tmp_path / "no.vici") as server, running(tmp_path, "first") as (_, port):
+        eventually(lambda: leads(port), 20, "the first keeps the hub")
+        with running(tmp_path, "second") as (second, other):
+            eventually(lambda: "standing by" in asked(other, "/healthz")[1], 20, "it stands by")
+            eventually(
+                lambda: sum("log" in wanted for wanted in server.subscribed) == 2, 20, "both listen"
+            )
+            server.emit("log", line)
+            eventually(kept.exists, 10, "it is kept")
+            second.terminate()  # which writes what still waits
+            assert second.wait(timeout=10) == 0
+    assert kept.read_text().count("a word") == 1
 
 
 def test_one_that_stands_by_ends_at_sigterm_and_writes_nothing(tmp_path: Path) -> None:

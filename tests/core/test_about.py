@@ -1,6 +1,7 @@
 """Name, time zone and cameras of an airport: shown, and never in the way of a tunnel."""
 
 import json
+import time
 from typing import Any
 
 import pytest
@@ -172,3 +173,48 @@ def test_a_url_that_cannot_be_read_for_sure_is_not_shown(declared: object) -> No
 )
 def test_a_name_is_one_line_and_disturbs_nothing_around_it(declared: str, seen: str) -> None:
     assert showable(declared) == seen
+
+
+def test_texts_of_megabytes_cost_no_round() -> None:
+    webcam = {"name": "b" * 20_000_000, "url": "http://192.168.1.100" + "/" * 20_000_000}
+    began_s = time.monotonic()
+    found = about({"name": "a" * 20_000_000, "webcams": [webcam]}, ())
+    assert time.monotonic() - began_s < 1
+    assert (len(found.name), len(found.cameras[0].name)) == (200, 200)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rtsp://admin:Kx7-secret@192.168.1.10/live",
+        "http://192.168.1.10/?pwd=Kx7-secret",
+        "admin:Kx7-secret@192.168.1.10",
+        "http:admin:Kx7-secret@192.168.1.10",
+        "see http://admin:Kx7-secret@192.168.1.10/",
+    ],
+)
+def test_a_url_in_the_place_of_a_name_shows_no_password(name: str) -> None:
+    found = about({"name": name, "webcams": [{"name": name}]}, ())
+    assert "Kx7" not in found.name + found.cameras[0].name
+
+
+@pytest.mark.parametrize(
+    "name", ["North: runway 15/33", "Camera @ 10:30", "Tower@north", "A:1 @ B"]
+)
+def test_other_names_stay_as_they_are(name: str) -> None:
+    assert about({"name": name}, ()).name == name
+
+
+@pytest.mark.parametrize("path", ["me:Kx7/live", "me%3aKx7", "snap.cgi&me&Kx7", "me:Kx7%40x"])
+def test_user_and_password_in_a_path_are_not_shown(path: str) -> None:
+    assert "Kx7" not in public_url(f"http://192.168.1.10/{path}")
+
+
+def test_of_more_cameras_than_an_airport_has_the_first_are_looked_at_and_that_is_told() -> None:
+    """Ten thousand that are off would keep the prober from all others for minutes."""
+    webcams = [{"name": str(number), "url": "http://10.9.9.9/"} for number in range(10_000)]
+    decision = decide(file_with(webcams=webcams), {}, FACTS)
+    assert [camera.name for camera in decision.about["kspb"].cameras] == [*map(str, range(200))]
+    assert decision.faults[0].message == "are 10000; only the first 200 are looked at"
+    assert len(decision.faults) == 201
+    assert not decision.errors

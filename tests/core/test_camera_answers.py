@@ -1,6 +1,7 @@
 """What cameras answer, and the proof that some of them ask for."""
 
 import random
+import time
 
 import pytest
 
@@ -90,3 +91,12 @@ def test_no_line_can_be_smuggled_into_a_request_and_no_challenge_is_too_odd() ->
         text = "Digest " + "".join(dice.choices([*pieces, "ä", 'realm="', 'nonce="x"'], k=12))
         made = authorization((text,), "GET", "/", 'u"\r\nX: y', "p", "c")
         assert made is None or not {"\r", "\n", "\x00"} & set(made)
+
+
+@pytest.mark.parametrize("filling", ["a", 'a="', "a=", "a ", "-", "\\"])
+def test_a_challenge_made_to_be_slow_is_read_at_once(filling: str) -> None:
+    """While it is searched, nothing else of the process goes on."""
+    challenge = "Digest " + filling * (16_000 // len(filling))
+    began_s = time.monotonic()
+    authorization((challenge,), "GET", "/", "user", "password", "nonce")
+    assert time.monotonic() - began_s < 1

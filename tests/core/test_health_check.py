@@ -76,3 +76,22 @@ def test_it_is_remembered_with_the_declaration_and_holds_when_a_later_one_is_fau
     assert isinstance(check, HealthCheck)
     assert faulty.sites["kspb"].health_check == check
     assert render(faulty.sites.values(), HUB)
+
+
+@pytest.mark.parametrize(
+    "declared",
+    [
+        "http://admin:Kx7-secret@192.168.1.10/",
+        "a:Kx7-secret@10.0.0.1",
+        {"target": "a:Kx7-secret@10.0.0.1"},
+        ["a:Kx7-secret@10.0.0.1"],
+        {"target": "192.168.1.10", "kind": "http://a:Kx7-secret@10.0.0.1"},
+        {"target": "192.168.1.10", "port": "80:Kx7-secret@10.0.0.1"},
+        {"target": "192.168.1.10", "a:Kx7-secret@b": 1},
+    ],
+    ids=repr,
+)
+def test_the_password_of_a_camera_that_was_pasted_there_is_not_repeated(declared: Any) -> None:
+    decision = decided(kspb=vpn(1, health_check=declared))
+    assert decision.invalid == {"kspb"}
+    assert "Kx7" not in str(decision.faults)

@@ -6,6 +6,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -194,3 +195,27 @@ def test_of_a_declaration_only_known_keys_are_shown_and_no_secret_one() -> None:
         }
     }
     assert shown_document([]) == {"airports": "(NoneType)"}
+
+
+PASSWORD = "Kx7-s3cret"  # noqa: S105 - of no camera
+
+
+@pytest.mark.parametrize(
+    "airport",
+    [
+        {"webcams": [{"name": f"a:{PASSWORD}@192.168.1.10"}]},
+        {"webcams": [{"url": f"rtsp://192.168.1.10/user=a_password={PASSWORD}_channel=1"}]},
+        {"webcams": [{"url": f"rtsp://192.168.1.10:7447/{PASSWORD}"}]},
+        {"webcams": [{"url": f"http://a:p/{PASSWORD}@192.168.1.10/"}]},
+        {"webcams": [{"url": f"a:{PASSWORD}@192.168.1.10"}]},
+        {"webcams": [{"url": f"http:a:{PASSWORD}@192.168.1.10"}]},
+        {"webcams": [{"url": f"http://192.168.1.10/a:{PASSWORD}/x"}]},
+        {"vpn": {"health_check": f"a:{PASSWORD}@192.168.1.10"}},
+        {"name": f"http://192.168.1.10/?p={PASSWORD}"},
+    ],
+    ids=repr,
+)
+def test_no_password_of_a_camera_is_shown_however_its_url_is_written(
+    airport: dict[str, Any],
+) -> None:
+    assert PASSWORD not in json.dumps(shown_document({"airports": {"kspb": airport}}))

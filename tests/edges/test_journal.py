@@ -433,3 +433,22 @@ def test_a_reader_never_fails_and_never_sees_half_a_line_during_rewrites(path: P
     reader.join()
     assert failures == []
     assert reads[0] > 10
+
+
+@pytest.mark.parametrize(
+    "ending",
+    [
+        ',"more":' + "[" * 200_000 + "]" * 200_000 + "}",
+        ',"at":"x"}',
+        ',"connection_name":["kspb_vpn"]}',
+        ',"from_status":5}',
+        ',"reason":"\\ud800"}',
+    ],
+    ids=["nested", "time", "name", "status", "half a character"],
+)
+def test_a_line_that_nothing_can_be_made_of_is_passed_over(path: Path, ending: str) -> None:
+    add(Journal(path), DOWN, UP)
+    first, second = path.read_text().splitlines()
+    path.write_text(f"{first[:-1]}{ending}\n{second}\n")
+    assert Journal(path).recall(50) == {"kspb_vpn": (UP,)}
+    assert read(path) == [UP]

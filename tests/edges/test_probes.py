@@ -260,3 +260,12 @@ def test_each_camera_has_a_series_of_its_own_also_where_names_are_equal_or_missi
     lines = [line for line in exposed(told, "North", "North", "", 'a"b') if "camera_up" in line]
     for name in ("North", "North (2)", "camera 3", 'a\\"b'):
         assert [line for line in lines if f'camera="{name}"' in line], name
+
+
+@pytest.mark.parametrize(
+    "names", [("a (3)", "a", "a"), ("camera 2", ""), ("x", "x", "x (2)", "x (2)")], ids=repr
+)
+def test_no_series_is_told_twice_whatever_the_names(names: tuple[str, ...]) -> None:
+    told = Told(*((probe("kspb_vpn", n), OK) for n in range(len(names))))
+    lines = [line for line in exposed(told, *names) if "camera_up" in line]
+    assert len({*lines}) == len(names)

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.mask import Mask
 from reconciler.core.routine import is_routine
+from reconciler.edges import logs as logs_module
 from reconciler.edges.logs import JsonFormatter
 from reconciler.edges.recent_log import (
     RecentLog,
@@ -181,3 +183,24 @@ def test_what_charon_said_of_one_connection_begins_before_it_had_a_name(tmp_path
 
 def test_a_line_of_charons_is_one_line() -> None:
     assert "\n" not in charon_line("IKE", "kspb_vpn", "1", "a\nb")
+
+
+def test_a_key_in_what_charon_says_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "correct-horse-battery-0001"
+    monkeypatch.setattr(logs_module, "_mask", Mask().also([key]))
+    logs = RecentLogs(tmp_path)
+    logs.start()
+    logs.hear("CFG", "", "12", f"looking for peer configs matching '{key}'")
+    logs.stop()
+    assert key not in recent_file(tmp_path, CHARON).read_text()
+
+
+def test_a_line_that_can_not_be_formatted_harms_nobody(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    handler = RecentLogHandler(RecentLog(path), logs_module.JsonFormatter())
+    record = logging.LogRecord("x", logging.INFO, "x", 1, "%d of %d", ("one",), None)
+    handler.handle(record)

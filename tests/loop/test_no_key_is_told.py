@@ -175,6 +175,25 @@ def test_a_key_in_a_wrong_place_of_an_airport(told: Told, changes: dict[str, Any
     assert "configuration fault" in told.check(*KEYS)
 
 
+WORDS: dict[str, dict[str, Any]] = {
+    "the airport's name": {"name": PSK},
+    "in the airport's name": {"name": f"Scappoose {ODD}"},
+    "a camera's name": {"webcams": [{"name": PSK, "url": "http://192.168.1.4/"}]},
+    "a camera's path": {"webcams": [{"name": "North", "url": f"http://192.168.1.4/{PSK}"}]},
+    "a camera's password": {"webcams": [{"name": "North", "url": f"http://a:{PSK}@192.168.1.4/"}]},
+}
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_a_key_in_what_people_read_of_an_airport(told: Told, words: dict[str, Any]) -> None:
+    content = document(kspb=vpn(1, psk=PSK), kczk=vpn(2, psk=ODD))
+    content["airports"]["kspb"] |= words
+    told.bench.settings.config_path.write_text(json.dumps(content))
+    told.rounds()
+    told.check(*KEYS)
+    assert told.bench.connection().airport_name or "webcams" in words
+
+
 REFUSALS: dict[str, Exception] = {
     "refused": IkeRefused(f"loading shared key '{PSK}' failed"),
     "refused, as JSON": IkeRefused(json.dumps({"data": PSK, "other": ODD})),

@@ -256,6 +256,20 @@ def test_nor_does_one_that_is_off_while_another_one_answers_now_and_then(probed:
     assert probed.bench.connection().status == "up"
 
 
+def test_an_answer_of_another_one_after_each_new_beginning_does_not_make_the_count_begin_anew(
+    probed: Probed,
+) -> None:
+    """All are asked soon after it came up, and then not for a while."""
+    answering(probed)
+    ended = 0
+    for _ in range(200):
+        fresh = not probed.bench.ike.sas
+        ended += turn(probed, BAD, received=5 if fresh else 0)
+    assert ended <= 3
+    turn(probed, OK, received=3, times=3)
+    assert turn(probed, BAD, times=5) == 1, "after an answer it counts anew"
+
+
 def test_when_the_camera_answers_again_the_tunnel_is_as_good_as_ever(probed: Probed) -> None:
     answering(probed)
     turn(probed, REFUSED, received=1, times=5)
