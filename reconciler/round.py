@@ -255,7 +255,7 @@ def _is_well(world: World, seen: Look, name: str) -> bool:
     probed = world.probe is not None and any(
         probe.key[1] == OF_CONNECTION for probe in seen.sights.probes.get(name, ())
     )
-    tally = seen.tallies.get((name, OF_CONNECTION))
+    tally = seen.probe_records.get((name, OF_CONNECTION))
     answers = not probed or (tally is not None and tally.failures_in_a_row == 0)
     return answers and was_answered(seen.flows.get(name))
 
