@@ -7,11 +7,12 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.docker import eventually
+from tests.page.browser import PATIENCE_MS
 from tests.page.fleets import connection, document, down, fleet
 from tests.page.server import Served
 
 pytestmark = pytest.mark.browser
-SOON = 10_000
+SOON = PATIENCE_MS
 
 
 def news(page: Page, served: Served, made: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.reasons import Code
 from reconciler.core.status import ConnectionStatus, Status
 from reconciler.edges.manifest import read_document
 from reconciler.edges.state import State
@@ -260,7 +261,8 @@ def test_a_tunnel_that_is_not_up_says_why_and_who_must_act(
     assert found.who_must_act == side
     assert words in found.last_error
     assert bool(words) == any(count > 0 for count in found.failures.values())
-    assert all(key == code for key in found.failures), found.failures
+    # Whoever dials before the other side listens gets no answer at first; that is true as well.
+    assert found.failures.keys() <= {code, Code.NO_ANSWER}, found.failures
 
 
 def test_a_site_that_calls_the_hub_by_another_name_reads_both(hub: Hub) -> None:
