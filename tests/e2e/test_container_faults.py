@@ -132,14 +132,14 @@ def test_a_removed_container_is_missed_in_words_and_loaded_anew_when_it_is_back(
         assert "docker compose up --detach" in container(stack).problem
         assert stack.metric('vpn_container_state{state="missing"}') == 1
         assert is_fresh(stack)
-        compose(stack, "up", "--detach", "--no-deps", "gateway")
+        compose(stack, "up", "--detach", "gateway")
 
 
 def test_a_container_that_is_being_replaced_is_left_to_whoever_replaces_it(stack: Stack) -> None:
     before = docker("inspect", "--format", "{{.Id}}", GATEWAY)
     done = actions(stack, "StartContainer")
     with mended(stack, STOPPED_S):
-        compose(stack, "up", "--detach", "--no-deps", "--force-recreate", "gateway")
+        compose(stack, "up", "--detach", "--force-recreate", "gateway")
     assert docker("inspect", "--format", "{{.Id}}", GATEWAY) != before
     assert actions(stack, "StartContainer") == done
 

@@ -110,6 +110,6 @@ def test_the_history_can_be_read_without_the_reconciler_and_a_stranger_is_refuse
     finally:
         docker("start", RECONCILER)
     stack.wait_until_ready()
-    assert docker("exec", RECONCILER, "reconciler", "history", "kxyz", check=False) == ""
+    assert docker("exec", RECONCILER, "reconciler", "history", "knone", check=False) == ""
     where = ("stat", "--format", "%a", "/var/lib/reconciler/history.jsonl")
     assert docker("exec", RECONCILER, *where).strip() == "600"
