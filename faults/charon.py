@@ -11,7 +11,7 @@ from pathlib import Path
 
 from faults.fault import ALL, Fault, Play
 from faults.stage import Stage
-from tests.docker import docker, eventually, run
+from tests.docker import docker, eventually, pause, run
 from tests.e2e.stack import GATEWAY, RECONCILER
 
 _HUNG_S = 60.0
@@ -36,7 +36,7 @@ def hung(play: Play) -> None:
 
 def paused(play: Play) -> None:
     play.undo.callback(docker, "unpause", GATEWAY, check=False)
-    docker("pause", GATEWAY)
+    pause(GATEWAY)
 
 
 def stopped_by_hand(play: Play) -> None:

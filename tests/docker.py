@@ -59,6 +59,11 @@ def eventually(check: Callable[[], T], within_s: float, what: str = "", every_s:
         time.sleep(every_s)
 
 
+def pause(name: str) -> None:
+    """Pause a container. Docker may give up freezing one whose threads are busy; then once more."""
+    eventually(lambda: docker("pause", name), 30, f"{name} is paused")
+
+
 def volume_path(name: str) -> Path:
     """Return where a named volume lies on this machine (the tests are root on its host)."""
     return Path(docker("volume", "inspect", "--format", "{{.Mountpoint}}", name).strip())

@@ -10,7 +10,7 @@ import pytest
 from reconciler.core.status import ContainerStatus
 from reconciler.edges.status_file import write_status
 from reconciler.errors import IkeUnreachable
-from tests.docker import docker, eventually, run, volume_path
+from tests.docker import docker, eventually, pause, run, volume_path
 from tests.e2e.stack import (
     GATEWAY,
     PREFIX,
@@ -112,7 +112,7 @@ def test_a_hung_charon_is_restarted_after_its_deadline(stack: Stack) -> None:
 def test_a_paused_container_is_unpaused_and_its_charon_is_not_restarted(stack: Stack) -> None:
     since = stack.status().daemon.running_since
     with mended(stack, STOPPED_S, "UnpauseContainer"):
-        docker("pause", GATEWAY)
+        pause(GATEWAY)
     assert abs(stack.status().daemon.running_since - since) <= 2
 
 
@@ -214,4 +214,4 @@ def test_without_the_docker_api_everything_else_goes_on_and_it_comes_back_by_its
     assert_nothing_lost(losses)
     assert stack.ike_ids() == ids
     with mended(stack, STOPPED_S, "UnpauseContainer"):
-        docker("pause", GATEWAY)
+        pause(GATEWAY)
