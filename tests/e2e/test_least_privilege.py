@@ -150,7 +150,7 @@ def test_the_reconciler_works_where_no_shell_can_be_run(stack: Stack) -> None:
             command = ("docker", "exec", other, shell, "-c", "echo it runs")
             assert "it runs" not in run(*command, check=False), "there is a shell after all"
         health = ("inspect", "--format", "{{.State.Health.Status}}", other)
-        eventually(lambda: docker(*health).strip() == "healthy", 60, "Docker finds it healthy")
+        eventually(lambda: docker(*health).strip() == "healthy", 120, "Docker finds it healthy")
         eventually(lambda: stack.status().timestamp > before, 30, "it writes the status")
         stack.wait_until_all_up()
         assert "nothing to do" in docker("exec", other, "reconciler", "plan")
