@@ -102,6 +102,27 @@ class FilterView:
     error: str = ""
 
 
+def view_to_json(view: FilterView) -> dict[str, Any]:
+    """Return the view as JSON values."""
+    return {
+        "loaded": view.loaded,
+        "state": view.state.value,
+        "dropped": dict(view.dropped),
+        "error": view.error,
+    }
+
+
+def view_from_json(value: object) -> FilterView:
+    """Read a view back. Raises ValueError."""
+    members = _object(value, "view", ("loaded", "state", "dropped", "error"))
+    loaded, dropped, error = members["loaded"], members["dropped"], members["error"]
+    if not isinstance(loaded, str | None) or not isinstance(error, str):
+        raise ValueError("view: loaded and error must be texts")  # noqa: TRY004
+    if not isinstance(dropped, dict) or not all(type(n) is int for n in dropped.values()):
+        raise ValueError("view.dropped: write an object of whole numbers")
+    return FilterView(loaded, FilterState(members["state"]), dropped, error)
+
+
 def _set(value: object, name: str, to: object) -> None:
     object.__setattr__(value, name, to)
 
