@@ -285,8 +285,9 @@ def _site_chain(site: SiteRules) -> Iterator[str]:
     yield f"  chain {_chain(site)} {{"
     for word, inside in _by_family(site.subnets):
         # An error about a connection to somebody else would harm that one.
+        # (ICMP and ICMPv6 by number: names need a file that not every image has.)
         yield (
-            f"    ct state related ct direction reply meta l4proto {{ icmp, ipv6-icmp }} "
+            f"    ct state related ct direction reply meta l4proto {{ 1, 58 }} "
             f"ct original {word} daddr {inside} accept"
         )
     for allowed in site.allowed:
