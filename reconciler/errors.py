@@ -34,6 +34,10 @@ class ContainerRefused(ReconcilerError):  # noqa: N818 - says what it is
     """Docker did not carry out an action on the container."""
 
 
+class FilterUnreachable(ReconcilerError):  # noqa: N818 - says what it is
+    """The packet filter's container does not answer, or says what can't be understood."""
+
+
 class IkeRefused(ReconcilerError):  # noqa: N818 - says what it is
     """charon answered no."""
 

@@ -23,6 +23,7 @@ class Settings:
     hub_address: str = ""
     charon_container: str = "gateway"
     docker_host: str = ""
+    filter_socket: str = ""
     heal_container: str = "yes"
     daemon_deadline_seconds: float = 20.0
     restarts_per_hour: int = 6
@@ -74,6 +75,7 @@ HELP = {
     "onboard need it",
     "charon_container": "name of the container that holds charon",
     "docker_host": "Docker API to look at and heal that container; empty: do neither",
+    "filter_socket": "socket of the container that keeps the packet filter; empty: there is none",
     "heal_container": "start, unpause and restart it when it fails: yes or no",
     "daemon_deadline_seconds": "after so long a silence charon is restarted; 10 to 600",
     "restarts_per_hour": "so often at most the container is acted upon; 1 to 1000",
