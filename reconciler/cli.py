@@ -9,7 +9,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, diagnose, explain, history, orders, proxy, routes, show
+from reconciler import (
+    __version__,
+    diagnose,
+    explain,
+    filter_agent,
+    history,
+    orders,
+    proxy,
+    routes,
+    show,
+)
 from reconciler.core.actions import Outcome
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -42,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         return _fail(2, str(error))
     # One-shot commands answer on standard output; their log is for what goes wrong.
-    level = settings.log_level if options.command in ("run", "proxy") else "error"
+    level = settings.log_level if options.command in ("run", "proxy", "filter") else "error"
     configure_logging(settings.log_format, level)
     sys.excepthook = tell_uncaught
     run: Callable[[Settings, argparse.Namespace], int] = options.run
@@ -387,6 +397,13 @@ _COMMANDS = (
         "proxy",
         proxy.proxy,
         "lead programs outside of the hub's network to cameras behind tunnels",
+        "0 stopped; 1 could not start; 2 usage",
+        prints=False,
+    ),
+    Command(
+        "filter",
+        filter_agent.filter_agent,
+        "put the packet filter's rules in force for the reconciler, and say how they are",
         "0 stopped; 1 could not start; 2 usage",
         prints=False,
     ),
