@@ -319,10 +319,9 @@ def _tunnel_chain() -> Iterator[str]:
     yield "  chain from_tunnel {"
     yield "    icmp type redirect counter name redirects drop"
     yield "    icmpv6 type nd-redirect counter name redirects drop"
-    # First of all: whoever is not known to us yet, as charon loaded it by itself, is answered.
-    yield "    ct state established ct direction reply accept"
     yield "    ip saddr != @sites4 counter name spoofed drop"
     yield "    ip6 saddr != @sites6 counter name spoofed drop"
+    yield "    ct state established ct direction reply accept"
     yield "    ip saddr vmap @chains4"
     yield "    ip6 saddr vmap @chains6"
     yield "    counter name unasked drop"

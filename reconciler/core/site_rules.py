@@ -53,11 +53,13 @@ def rules_of(desired: Mapping[str, Connection]) -> FilterRules:
 def why_load(view: FilterView, wanted: str, *, sure: bool) -> str:
     """Say why the rules are to be loaded; empty: they are in force, or nobody wants them.
 
-    `wanted`: their digest. `sure`: what is declared is known of every airport; else rules that are
-    in force stay, because what is not known may be a site that may open something.
+    `wanted`: their digest. `sure`: what is declared is known of every airport; else a table that is
+    there stays, because it may know a site that we don't, whose replies would be dropped.
     """
     if view.state is FilterState.OFF or view.error:
         return ""
+    if not sure and view.state is not FilterState.MISSING:
+        return ""
     if view.state is FilterState.IN_FORCE:
-        return "what is declared has changed" if sure and view.loaded != wanted else ""
+        return "what is declared has changed" if view.loaded != wanted else ""
     return _CAUSES[view.state]
