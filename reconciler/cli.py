@@ -27,6 +27,7 @@ from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges.logs import configure_logging, masked, tell_uncaught
 from reconciler.errors import ManifestError, ReconcilerError, UsageError
+from reconciler.filtering import planned_load
 from reconciler.healing import remedy
 from reconciler.health import ask
 from reconciler.keys import psk, psk_options
@@ -95,11 +96,12 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         return _fail(1, f"nothing can be planned: {'; '.join(seen.errors)}")
     for error in seen.errors:
         _fail(1, error)
+    changes = [*seen.planned, *planned_load(world, seen)]
     if options.json:
-        _print_json({"changes": [action_json(a) for a in seen.planned], **_notes(seen.decision)})
+        _print_json({"changes": [action_json(a) for a in changes], **_notes(seen.decision)})
     else:
-        _print(plan_text(seen.planned, _note_lines(seen.decision)))
-    return 3 if seen.planned else 0
+        _print(plan_text(changes, _note_lines(seen.decision)))
+    return 3 if changes else 0
 
 
 def _plan_container(world: World, observed: Unobserved, options: argparse.Namespace) -> int:

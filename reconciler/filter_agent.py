@@ -28,6 +28,7 @@ from reconciler.files import write_atomically
 from reconciler.settings import Settings
 
 log = logging.getLogger(__name__)
+DEFAULT_SOCKET = "/run/filter/filter.sock"
 LARGEST_REQUEST_BYTES = 8 * 1024 * 1024
 _REQUEST_WITHIN_S = 5.0
 _MOST_CLIENTS = 8
@@ -146,10 +147,11 @@ class FilterServer:
 def filter_agent(settings: Settings, _options: argparse.Namespace) -> int:
     """Run until SIGTERM or SIGINT; the rules stay. Raises OSError if the socket can't be made."""
     on = settings.packet_filter == "yes"
-    agent = FilterAgent(Nft(), settings.filter_socket.with_name(_SAVED), on=on)
+    path = Path(settings.filter_socket or DEFAULT_SOCKET)
+    agent = FilterAgent(Nft(), path.with_name(_SAVED), on=on)
     if not on:
         _switch_off(agent)
-    asyncio.run(_run(agent, settings.filter_socket))
+    asyncio.run(_run(agent, path))
     return 0
 
 

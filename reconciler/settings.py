@@ -23,7 +23,7 @@ class Settings:
     hub_address: str = ""
     charon_container: str = "gateway"
     docker_host: str = ""
-    filter_socket: Path = Path("/run/filter/filter.sock")
+    filter_socket: str = ""
     packet_filter: str = "yes"
     heal_container: str = "yes"
     daemon_deadline_seconds: float = 20.0
@@ -76,8 +76,8 @@ HELP = {
     "onboard need it",
     "charon_container": "name of the container that holds charon",
     "docker_host": "Docker API to look at and heal that container; empty: do neither",
-    "filter_socket": "socket of the filter agent",
-    "packet_filter": "limit what may come out of a tunnel: yes or no",
+    "filter_socket": "socket of the packet filter's agent; empty: `run` keeps none",
+    "packet_filter": "limit what may come out of a tunnel: yes or no; only `filter` heeds it",
     "heal_container": "start, unpause and restart it when it fails: yes or no",
     "daemon_deadline_seconds": "after so long a silence charon is restarted; 10 to 600",
     "restarts_per_hour": "so often at most the container is acted upon; 1 to 1000",

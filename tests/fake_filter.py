@@ -33,7 +33,7 @@ class FakeFilter:
         if self.off:
             return FilterView(None, FilterState.OFF)
         loaded = None if self._loaded is None else digest(self._loaded)
-        return FilterView(loaded, self._state(), {} if self.rules is None else self.dropped)
+        return FilterView(loaded, self._state(), {} if self.rules is None else dict(self.dropped))
 
     def _state(self) -> FilterState:
         if self.rules is None:

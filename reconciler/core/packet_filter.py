@@ -12,41 +12,17 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import IPv4Network
 from itertools import pairwise
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
+from reconciler.core.allow_inbound import Allowed as Allowed
 from reconciler.core.mask import shown
 from reconciler.core.model import NAME_PATTERN, IpNetwork, parse_subnet
 
 TABLE = "inet vpn_gateway"
 COUNTERS = ("redirects", "spoofed", "unasked")
 _T = TypeVar("_T")
-Protocol = Literal["tcp", "udp", "icmp"]
-_PORT_PROTOCOLS = ("tcp", "udp")
 _PROTOCOLS_HINT = "write tcp, udp or icmp"
-_HIGHEST_PORT = 65_535
 _HOOKS = ("input", "forward")
-
-
-@dataclass(frozen=True, slots=True)
-class Allowed:
-    """What a site may open: to the hub's own addresses, or to those of a network behind it."""
-
-    protocol: Protocol
-    first_port: int | None = None
-    last_port: int | None = None
-    to: IpNetwork | None = None
-
-    def __post_init__(self) -> None:
-        """Raise ValueError for ports that make no sense."""
-        if self.protocol == "icmp":
-            if self.first_port is not None or self.last_port is not None:
-                raise ValueError("icmp has no ports; leave them out")
-            return
-        if self.protocol not in _PORT_PROTOCOLS:
-            raise ValueError(f"{shown(self.protocol)} is no protocol; {_PROTOCOLS_HINT}")
-        first, last = self.first_port, self.last_port
-        if first is None or last is None or not 1 <= first <= last <= _HIGHEST_PORT:
-            raise ValueError(f"ports {first} to {last}: write two of 1 to 65535, the lower first")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,8 @@ from typing import Any
 from reconciler.core.packet_filter import FilterRules, FilterView, to_json, view_from_json
 from reconciler.errors import FilterUnreachable
 
-_LOOK_WITHIN_S, _LOAD_WITHIN_S = 10.0, 30.0
+# A hung agent must not keep a round for long; the status is due every half minute.
+_LOOK_WITHIN_S, _LOAD_WITHIN_S = 4.0, 10.0
 _LARGEST_REPLY_BYTES = 64 * 1024
 
 
