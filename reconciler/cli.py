@@ -194,7 +194,7 @@ def _fault_json(fault: Fault) -> dict[str, str]:
 
 
 def _health(settings: Settings, options: argparse.Namespace) -> int:
-    healthy, reason = ask(settings.listen)
+    healthy, reason = ask(settings.listen, tls=bool(settings.http_tls_certificate))
     if options.json:
         _print_json({"healthy": healthy, "reason": reason})
     else:

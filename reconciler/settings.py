@@ -29,6 +29,9 @@ class Settings:
     daemon_deadline_seconds: float = 20.0
     restarts_per_hour: int = 6
     listen: str = "127.0.0.1:9580"
+    http_token_file: str = ""
+    http_tls_certificate: str = ""
+    http_tls_key: str = ""
     proxy_listen: str = "127.0.0.1:9585"
     resync_seconds: float = 30.0
     dpd_delay_seconds: int = 20
@@ -53,6 +56,14 @@ class Settings:
     def listen_address(self) -> tuple[str, int]:
         """Host and port of the HTTP endpoint."""
         return _host_and_port(self.listen)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the HTTP endpoint answers more than this machine, and asks for no token."""
+        host = self.listen_address[0]
+        with suppress(ValueError):
+            return not self.http_token_file and not ip_address(host).is_loopback
+        return not self.http_token_file and host != "localhost"
 
     @property
     def proxy_address(self) -> tuple[str, int]:
@@ -82,6 +93,9 @@ HELP = {
     "daemon_deadline_seconds": "after so long a silence charon is restarted; 10 to 600",
     "restarts_per_hour": "so often at most the container is acted upon; 1 to 1000",
     "listen": "host:port of /metrics, /healthz, /readyz and /status",
+    "http_token_file": "file with the token that /metrics and /status ask for; empty: none",
+    "http_tls_certificate": "PEM file of the certificate with which these are served over TLS",
+    "http_tls_key": "PEM file of its key",
     "proxy_listen": "host:port of the camera proxy; only `proxy` heeds it",
     "resync_seconds": "the status is never older than this; 5 to 300",
     "dpd_delay_seconds": "silence after which a site is asked for a sign of life; 10 to 30",
@@ -155,6 +169,11 @@ def _check(settings: Settings) -> None:
     for name, (right, hint) in checks.items():
         if not right:
             raise SettingsError(f"{name}={getattr(settings, name.lower())}: {hint}")
+    if bool(settings.http_tls_certificate) != bool(settings.http_tls_key):
+        given, missing = "HTTP_TLS_CERTIFICATE", "HTTP_TLS_KEY"
+        if settings.http_tls_key:
+            given, missing = missing, given
+        raise SettingsError(f"{given}: needs {missing} as well")
     try:
         check_identity(settings.hub_id)
     except ValueError as error:
