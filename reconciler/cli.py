@@ -9,7 +9,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, diagnose, explain, history, orders, proxy, routes, show
+from reconciler import (
+    __version__,
+    diagnose,
+    explain,
+    history,
+    orders,
+    preflight,
+    proxy,
+    routes,
+    show,
+)
 from reconciler.core.actions import Outcome
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -341,6 +351,12 @@ _COMMANDS = (
         "check airports.json",
         "0 no error; 1 errors; 2 usage",
         _validate_options,
+    ),
+    Command(
+        "preflight",
+        preflight.preflight,
+        "say what the host lacks for the tunnels, and what to do about it",
+        preflight.EXIT_CODES,
     ),
     Command(
         "retry",
