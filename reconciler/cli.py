@@ -16,6 +16,7 @@ from reconciler import (
     filter_agent,
     history,
     orders,
+    preflight,
     proxy,
     routes,
     show,
@@ -353,6 +354,12 @@ _COMMANDS = (
         "check airports.json",
         "0 no error; 1 errors; 2 usage",
         _validate_options,
+    ),
+    Command(
+        "preflight",
+        preflight.preflight,
+        "say what the host lacks for the tunnels, and what to do about it",
+        preflight.EXIT_CODES,
     ),
     Command(
         "retry",
