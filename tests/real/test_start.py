@@ -17,6 +17,13 @@ from reconciler.edges.vici_client import ViciClient
 from tests.builders import connections, vpn
 from tests.charon import answers, start_charon
 from tests.docker import docker, eventually, volume_path
+from tests.processes import (
+    CAPABILITIES,
+    NET_ADMIN,
+    NET_BIND_SERVICE,
+    capabilities,
+    status_of,
+)
 from tests.real.conftest import NAME
 
 pytestmark = pytest.mark.real
@@ -285,17 +292,10 @@ def test_no_new_privileges_is_named() -> None:
 def test_charon_keeps_one_capability_of_the_two_and_can_gain_no_more() -> None:
     """It gives up NET_BIND_SERVICE by itself once it has its ports."""
     with charon():
-        process = docker("inspect", "--format", "{{.State.Pid}}", OTHER).strip()
-        found = dict(
-            line.split(":\t", 1)
-            for line in Path(f"/proc/{process}/status").read_text().splitlines()
-            if ":\t" in line
-        )
-    net_admin, net_bind_service = 1 << 12, 1 << 10
-    one, two = f"{net_admin:016x}", f"{net_admin | net_bind_service:016x}"
-    assert {key: found[key] for key in found if key.startswith("Cap")} == {
-        **dict.fromkeys(("CapInh", "CapPrm", "CapEff", "CapAmb"), one),
-        "CapBnd": two,
+        found = status_of(int(docker("inspect", "--format", "{{.State.Pid}}", OTHER)))
+    assert capabilities(found) == {
+        **dict.fromkeys(CAPABILITIES, NET_ADMIN),
+        "CapBnd": NET_ADMIN | NET_BIND_SERVICE,
     }
     assert found["NoNewPrivs"] == "1"
     assert found["Uid"].split() == ["10001"] * 4
