@@ -61,7 +61,7 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     psk = new_psk()
     write_files(stack, psk)
     with set_aside(), set_aside(PROJECT):
-        compose(stack, "down", "--volumes")
+        compose(stack, "down", "--volumes", "--timeout", "3")
         make_elsewhere(ELSEWHERE, SUBNET, HOST)
         try:
             compose(stack, "up", "--detach")
@@ -72,7 +72,7 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
                 yield stack
                 keep_evidence(stack, "bridge")
         finally:
-            compose(stack, "down", "--volumes")
+            compose(stack, "down", "--volumes", "--timeout", "3")
             remove_elsewhere(ELSEWHERE)
     assert left_over(BRIDGE) == []
 
