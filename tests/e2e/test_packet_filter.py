@@ -54,10 +54,15 @@ def test_a_table_that_somebody_harms_is_made_good(stack: Stack, harm: tuple[str,
     loads = 'vpn_actions_total{action="LoadFilter",result="accepted"}'
     before = stack.metric(loads)
     assert before is not None
-    nft(*harm)
-    assert opens(stack, "kspb"), "else the fault is none"
+
+    def harmed() -> bool:
+        """Until the site is let in: a round may fall between the two and make it good at once."""
+        nft(*harm, check=False)
+        return opens(stack, "kspb")
+
+    eventually(harmed, 60, "the site is let in")
     eventually(lambda: not opens(stack, "kspb"), MENDED_S, "the filter is back")
-    eventually(lambda: stack.metric(loads) == before + 1, 10, "and that was counted")
+    eventually(lambda: (stack.metric(loads) or 0) > before, 10, "and that was counted")
     for airport, camera in SITES.items():
         assert f"{airport} 20".encode() in stack.picture(camera)
 
