@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := . scripts/demo
 
-.PHONY: help demo demo-down check test bench faults screenshots format
+.PHONY: help demo demo-down lint check test bench faults screenshots format
 
 help:       ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -12,12 +12,14 @@ demo:       ## three simulated airports, tunnels up; sets the machine up first
 demo-down:  ## remove the demo, volumes included
 	@scripts/demo down
 
-check:      ## format, lint, types, fast tests
+lint:       ## format, lint and types, changing nothing
 	@scripts/venv
 	.venv/bin/ruff format --check $(PYTHON_FILES)
 	.venv/bin/ruff check $(PYTHON_FILES)
 	.venv/bin/mypy reconciler tests bench faults dashboards
 	.venv/bin/mypy scripts/demo
+
+check: lint ## the same, and the fast tests
 	.venv/bin/pytest
 
 test:       ## every test, the ones with real containers included

@@ -23,6 +23,8 @@ class Settings:
     hub_address: str = ""
     charon_container: str = "gateway"
     docker_host: str = ""
+    filter_socket: str = ""
+    packet_filter: str = "yes"
     heal_container: str = "yes"
     daemon_deadline_seconds: float = 20.0
     restarts_per_hour: int = 6
@@ -85,6 +87,8 @@ HELP = {
     "onboard need it",
     "charon_container": "name of the container that holds charon",
     "docker_host": "Docker API to look at and heal that container; empty: do neither",
+    "filter_socket": "socket of the packet filter's agent; empty: `run` keeps none",
+    "packet_filter": "limit what may come out of a tunnel: yes or no; only `filter` heeds it",
     "heal_container": "start, unpause and restart it when it fails: yes or no",
     "daemon_deadline_seconds": "after so long a silence charon is restarted; 10 to 600",
     "restarts_per_hour": "so often at most the container is acted upon; 1 to 1000",
@@ -140,6 +144,7 @@ def _check(settings: Settings) -> None:
         ),
         "RESTARTS_PER_HOUR": (1 <= settings.restarts_per_hour <= 1000, "write 1 to 1000"),
         "DPD_DELAY_SECONDS": (10 <= settings.dpd_delay_seconds <= 30, "write 10 to 30"),
+        "PACKET_FILTER": (settings.packet_filter in {"yes", "no"}, "write yes or no"),
         "HOLD_REMOVALS": (settings.hold_removals in {"yes", "no"}, "write yes or no"),
         "PROBES": (settings.probes in {"yes", "no"}, "write yes or no"),
         "PROBE_INTERVAL_SECONDS": (

@@ -23,6 +23,11 @@ from pydantic import (
     field_validator,
 )
 
+from reconciler.core.allow_inbound import (
+    ALLOW_INBOUND_SCHEMA,
+    Allowed,
+    parse_allow_inbound,
+)
 from reconciler.core.crypto import Suite, parse_cipher_and_hash, parse_group
 from reconciler.core.health_check import HEALTH_CHECK_SCHEMA, HealthCheck, parse_health_check
 from reconciler.core.mask import shown
@@ -237,6 +242,15 @@ class Vpn(BaseModel):
         description="What is asked through the tunnel to know that it works: an address (ping), "
         "address:port (tcp), or an object; default: the first camera behind the tunnel.",
     )
+    allow_inbound: Annotated[
+        tuple[Allowed, ...],
+        BeforeValidator(parse_allow_inbound),
+        WithJsonSchema(ALLOW_INBOUND_SCHEMA),
+    ] = Field(
+        (),
+        description="What the site may open towards the hub's side: tcp/21, udp/5000-5010, icmp, "
+        "or objects; default: nothing.",
+    )
 
     @field_validator("type", mode="before")
     @classmethod
@@ -342,6 +356,7 @@ class Site:
         same_next_psk: the new one was declared, and is no other than the present one.
         rekey_after: SAs established before (unix seconds) are renewed; 0: none.
         health_check: what is asked through the tunnel, if that is declared.
+        allow_inbound: what the site may open towards the hub's side.
 
     """
 
@@ -358,6 +373,7 @@ class Site:
     same_next_psk: bool = False
     rekey_after: int = 0
     health_check: HealthCheck | None = None
+    allow_inbound: tuple[Allowed, ...] = ()
 
 
 def check_connection_name(value: object) -> None:
@@ -390,6 +406,7 @@ def site_of(airport_id: str, vpn: Vpn) -> Site:
         same_next_psk=vpn.next_psk == vpn.psk,
         rekey_after=vpn.rekey_after,
         health_check=vpn.health_check,
+        allow_inbound=vpn.allow_inbound,
     )
 
 
