@@ -10,9 +10,9 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 SERVICES: dict[str, Any] = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
-CAPABILITIES = {"gateway": {"NET_ADMIN", "NET_BIND_SERVICE"}}
-# The gateway gains its capabilities by a file: decision 3. with-capabilities ends that.
-MAY_GAIN = {"gateway"}
+CAPABILITIES = {"gateway": {"NET_ADMIN", "NET_BIND_SERVICE"}, "filter": {"NET_ADMIN"}}
+# These gain their capabilities by a file: decision 3. In the gateway with-capabilities ends that.
+MAY_GAIN = {"gateway", "filter"}
 NOT_OUR_IMAGE = {"grafana"}
 DOCKERFILES = sorted((ROOT / "images").glob("*/Dockerfile"))
 LOCKS = ("requirements.lock", "requirements-dev.lock")
@@ -57,6 +57,7 @@ def test_keys_and_sockets_are_mounted_where_they_are_needed_only() -> None:
     assert having("vici") == {"gateway": "rw", "reconciler": "rw"}
     assert having("config") == {"gateway": "ro", "reconciler": "rw"}
     assert having("state") == {"reconciler": "rw"}
+    assert having("filter") == {"filter": "rw", "gateway": "ro", "reconciler": "ro"}
     assert having("docker") == {"docker-proxy": "rw", "reconciler": "ro"}
     assert having("/var/run/docker.sock") == {"docker-proxy": "rw"}
     assert having("${AIRPORTS_DIR:-./config}") == {"reconciler": "ro", "camera-proxy": "ro"}
@@ -78,8 +79,12 @@ def test_nothing_listens_beyond_this_machine_unless_it_is_told_to(name: str) -> 
 @dockerfile
 def test_an_image_is_made_from_debian_and_runs_as_an_ordinary_user(path: Path) -> None:
     text = path.read_text()
-    for base in re.findall(r"^FROM (\S+)", text, re.MULTILINE):
-        assert base == "debian:trixie-slim" or base.startswith("vpn-")
+    bases = re.findall(r"^FROM (\S+)", text.replace("${DEBIAN}", "debian"), re.MULTILINE)
+    if path.parent.name == "base":
+        assert bases == ["debian"]
+        assert "\nARG DEBIAN=debian:trixie-slim\n" in f"\n{text}"
+    else:
+        assert all(base.startswith("vpn-") for base in bases)
     assert not re.search(r"^ADD |curl .*\| *(ba)?sh|wget ", text, re.MULTILINE)
     users = re.findall(r"^USER (\S+)", text, re.MULTILINE)
     if path.parent.name != "base":
