@@ -62,24 +62,25 @@ class Machine:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        self.process = subprocess.Popen(
-            [
-                *(QEMU, *(ACCELERATION if self.accelerated else EMULATION)),
-                *("-smp", "2", "-m", "2048", "-nodefaults", "-display", "none"),
-                *("-serial", f"file:{self.console}"),
-                *("-qmp", f"unix:{self.folder / 'qmp'},server=on,wait=off"),
-                *("-kernel", str(self.disks.host / "vmlinuz")),
-                *("-initrd", str(self.disks.host / "initrd.img"), "-append", KERNEL_LINE),
-                *self._drive(self.disks.host),
-                *self._drive(self.disks.images),
-                *("-device", "virtio-rng-pci", "-device", "virtio-net-pci,netdev=management"),
-                "-netdev",
-                f"user,id=management,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-{ADDRESS}:22",
-            ],
-            env={"TMPDIR": str(self.folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            stdout=(self.folder / "qemu.log").open("wb"),
-            stderr=subprocess.STDOUT,
-        )
+        with (self.folder / "qemu.log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [
+                    *(QEMU, *(ACCELERATION if self.accelerated else EMULATION)),
+                    *("-smp", "2", "-m", "2048", "-nodefaults", "-display", "none"),
+                    *("-serial", f"file:{self.console}"),
+                    *("-qmp", f"unix:{self.folder / 'qmp'},server=on,wait=off"),
+                    *("-kernel", str(self.disks.host / "vmlinuz")),
+                    *("-initrd", str(self.disks.host / "initrd.img"), "-append", KERNEL_LINE),
+                    *self._drive(self.disks.host),
+                    *self._drive(self.disks.images),
+                    *("-device", "virtio-rng-pci", "-device", "virtio-net-pci,netdev=management"),
+                    "-netdev",
+                    f"user,id=management,restrict=on,hostfwd=tcp:127.0.0.1:{self.port}-{ADDRESS}:22",
+                ],
+                env={"TMPDIR": str(self.folder), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         self.wait_for_boot()
 
     def _drive(self, folder: Path) -> tuple[str, str]:
