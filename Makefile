@@ -24,9 +24,10 @@ test:       ## every test, the ones with real containers included
 	@scripts/venv
 	@COMPOSE_PROFILES=monitoring scripts/setup
 	@scripts/test-tools
-	.venv/bin/pytest -m "rehearsal or not rehearsal"
+	.venv/bin/pytest -m "not rehearsal"
+	.venv/bin/pytest -m rehearsal
 
-rehearsal:  ## production on a host of its own, in a virtual machine: a quarter of an hour
+rehearsal:  ## production on a host of its own, in a virtual machine
 	@scripts/venv
 	@scripts/setup
 	@scripts/test-tools
