@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := . scripts/demo
 
-.PHONY: help demo demo-down lint check test bench faults screenshots format
+.PHONY: help demo demo-down lint check test rehearsal bench faults screenshots format
 
 help:       ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -26,7 +26,14 @@ test:       ## every test, the ones with real containers included
 	@scripts/venv
 	@COMPOSE_PROFILES=monitoring scripts/setup
 	@scripts/test-tools
-	.venv/bin/pytest -m "real or e2e or browser or not (real or e2e or browser)"
+	.venv/bin/pytest -m "not rehearsal"
+	.venv/bin/pytest -m rehearsal
+
+rehearsal:  ## production on a host of its own, in a virtual machine
+	@scripts/venv
+	@scripts/setup
+	@scripts/test-tools
+	.venv/bin/pytest -m rehearsal
 
 bench:      ## the benchmarks; results under bench/results/
 	@scripts/venv

@@ -179,15 +179,18 @@ def keep_route_to_hub(settings: Settings) -> None:
 
     charon keeps such a route itself, in table 220; but of two child tunnels that share the route,
     the first to end takes it away from the other. So this one stands before it.
+    The data plane in the kernel has no such device, and its policies need no such route.
     """
-    while not Path("/sys/class/net/ipsec0").exists():
-        time.sleep(0.1)  # there is none with the data plane in the kernel, which needs no route
-    table = ("table", "219")
-    run("ip", "route", "replace", "throw", f"{settings.hub_address}/32", *table)
-    run(
-        *("ip", "route", "replace", settings.hub_subnet, "dev", "ipsec0"),
-        *("src", settings.camera, *table),
-    )
+    while not swanctl("--stats"):
+        time.sleep(0.1)  # charon makes its device before it answers
+    if not Path("/sys/class/net/ipsec0").exists():
+        return
+    # Past it by its ports only: the hub may fetch from the very address that the tunnel leads to.
+    hub = ("to", settings.hub_address, "ipproto", "udp", "dport")
+    for port in ("500", str(settings.hub_port or 4500)):
+        run("ip", "rule", "add", "priority", "218", *hub, port, "lookup", "main")
+    route = (settings.hub_subnet, "dev", "ipsec0", "src", settings.camera)
+    run("ip", "route", "replace", *route, "table", "219")
     run("ip", "rule", "add", "priority", "219", "lookup", "219")
 
 
