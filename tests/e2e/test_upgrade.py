@@ -185,11 +185,11 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
             for site, lan in LANS.items()
         )
         with first, second:
-            eventually(deployment.status_file.exists, 60, "a status")
-            deployment.wait_until_all_up(60)
+            eventually(deployment.status_file.exists, 150, "a status")
+            deployment.wait_until_all_up(90)
             yield deployment
-            keep_evidence(deployment, "upgrade")
     finally:
+        keep_evidence(deployment, "upgrade")
         deployment.compose(NEW, "down", "--volumes", "--timeout", "3")
         for image in docker("images", "--quiet", "--filter", f"reference=vpn-*:{OLD}").split():
             docker("image", "rm", image, check=False)
