@@ -27,7 +27,7 @@ from tests.e2e.stack import (
     new_psk,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 PREFIX, PROJECT, HTTP_PORT = "upgrade-", "vpn-upgrade-test", 9583
 NETWORK, SUBNET, HUB = f"{PROJECT}_outside", "10.214.13.0/28", "10.214.13.2"
@@ -79,7 +79,7 @@ def build(tree: Path) -> None:
         run(
             *("docker", "buildx", "build", "--builder", builder, "--load", "--quiet"),
             *("--tag", f"vpn-{image}:{OLD}", "--file", str(file), str(tree)),
-            timeout_s=500,
+            timeout_s=900,
         )
 
 
