@@ -22,7 +22,7 @@ from tests.e2e.stack import (
     set_aside,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
 PREFIX, BRIDGE = "bridge-", "vpn-bridge-test"
 HTTP_PORT, PROXY_PORT = 9582, 9586
@@ -67,11 +67,11 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
             compose(stack, "up", "--detach")
             where = {"NETWORK": ELSEWHERE, "ADDRESS": SITE, "HUB_ADDRESS": HOST}
             with stack.site("kbri", psk, LAN, CAMERA, **where):
-                eventually(stack.status_file.exists, 60, "a status")
-                stack.wait_until_all_up(60)
+                eventually(stack.status_file.exists, 150, "a status")
+                stack.wait_until_all_up(90)
                 yield stack
-                keep_evidence(stack, "bridge")
         finally:
+            keep_evidence(stack, "bridge")
             compose(stack, "down", "--volumes", "--timeout", "3")
             remove_elsewhere(ELSEWHERE)
     assert left_over(BRIDGE) == []

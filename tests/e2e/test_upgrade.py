@@ -27,7 +27,7 @@ from tests.e2e.stack import (
     new_psk,
 )
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 PREFIX, PROJECT, HTTP_PORT = "upgrade-", "vpn-upgrade-test", 9583
 NETWORK, SUBNET, HUB = f"{PROJECT}_outside", "10.214.13.0/28", "10.214.13.2"
@@ -79,7 +79,7 @@ def build(tree: Path) -> None:
         run(
             *("docker", "buildx", "build", "--builder", builder, "--load", "--quiet"),
             *("--tag", f"vpn-{image}:{OLD}", "--file", str(file), str(tree)),
-            timeout_s=500,
+            timeout_s=900,
         )
 
 
@@ -185,11 +185,11 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
             for site, lan in LANS.items()
         )
         with first, second:
-            eventually(deployment.status_file.exists, 60, "a status")
-            deployment.wait_until_all_up(60)
+            eventually(deployment.status_file.exists, 150, "a status")
+            deployment.wait_until_all_up(90)
             yield deployment
-            keep_evidence(deployment, "upgrade")
     finally:
+        keep_evidence(deployment, "upgrade")
         deployment.compose(NEW, "down", "--volumes", "--timeout", "3")
         for image in docker("images", "--quiet", "--filter", f"reference=vpn-*:{OLD}").split():
             docker("image", "rm", image, check=False)
