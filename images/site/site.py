@@ -27,8 +27,6 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from types import FrameType
 from urllib.request import urlopen
 
-from PIL import Image, ImageDraw, ImageFont
-
 CONFIGURATION = Path("/etc/vpn/swanctl.conf")
 VICI = "unix:///run/vici/charon.vici"
 LOOK_SECONDS = 2.0
@@ -211,6 +209,9 @@ def dial_for_ever() -> None:
 
 def picture(airport: str, now: datetime) -> bytes:
     """Draw a JPEG that says whose it is, to people and to programs."""
+    # Not at the top: the health check needs none of it, and is run every few seconds.
+    from PIL import Image, ImageDraw, ImageFont
+
     text = f"{airport} {now:%Y-%m-%dT%H:%M:%SZ}"
     image = Image.new("RGB", (640, 360), (96, 148, 196))
     draw = ImageDraw.Draw(image)
