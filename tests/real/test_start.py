@@ -104,7 +104,7 @@ def words_at_exit(*options: str, capabilities: tuple[str, ...] | None = None) ->
         )
     try:
         state = ("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", OTHER)
-        eventually(lambda: docker(*state).strip() == "exited 1", 15, "it gives up with exit 1")
+        eventually(lambda: docker(*state).strip() == "exited 1", 40, "it gives up with exit 1")
         return docker("logs", OTHER, both=True)
     finally:
         remove(OTHER)
@@ -191,7 +191,7 @@ def words_without_device(*options: str) -> str:
     )
     try:
         state = ("inspect", "--format", "{{.State.Status}} {{.State.ExitCode}}", OTHER)
-        eventually(lambda: docker(*state).strip() == "exited 1", 15, "it gives up with exit 1")
+        eventually(lambda: docker(*state).strip() == "exited 1", 40, "it gives up with exit 1")
         return docker("logs", OTHER, both=True)
     finally:
         remove(OTHER)
