@@ -143,7 +143,7 @@ def _say(filtering: Filtering, status: FilterStatus) -> Filtering:
     told = "" if status.state is FilterState.IN_FORCE else f"{status.state} {status.error}"
     if told == filtering.told:
         return filtering
-    fields = {"state": status.state.value, "error": status.error}
+    fields = {"state": status.state.value, "fault": status.error}
     if status.state in (FilterState.IN_FORCE, FilterState.OFF):
         log.info("packet filter", extra={"fields": fields})
     else:
