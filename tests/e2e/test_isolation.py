@@ -56,7 +56,7 @@ def look() -> FilterView | None:
 
 
 def unasked() -> int:
-    view = look()
+    view = eventually(look, 60, "the agent answers")
     assert view is not None
     return view.dropped["unasked"]
 
