@@ -38,13 +38,13 @@ def load(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="capacity-") as made, ExitStack() as stack:
         folder = Path(made) / "stage"
         profiles = [*PROFILES]
-        here = stack.enter_context(
-            stage(LOAD, folder, options.tunnels, options.containers, profiles)
-        )
+        settings = dict(one.split("=", 1) for one in options.set)
+        how = (options.tunnels, options.containers, profiles, options.dial_over, settings)
+        here = stack.enter_context(stage(LOAD, folder, *how))
         pids = {service: here.pid(service) for service in here.services}
         limits = {service: _limit(service) for service in here.services}
         fewest = [here.up()]
-        with _traffic(here) as told:
+        with _traffic(here, options.ping_every, options.picture_every) as told:
             say(f"{options.tunnels} tunnels are up; sampling for {options.minutes} min")
 
             def tell(at_s: float) -> None:
@@ -58,7 +58,12 @@ def load(options: argparse.Namespace) -> int:
             "machine": machine_facts(),
             "tunnels": options.tunnels,
             "minutes": options.minutes,
+            "settings": settings,
+            "dialled_over_s": options.dial_over,
+            "a_ping_every_s": options.ping_every,
+            "a_picture_every_s": options.picture_every,
             "all_dialled_in_after_s": here.dialled_in_s,
+            "restarted_while_they_dialled": [n for n, pid in pids.items() if pid != here.born[n]],
             "fewest_up_in_the_status": min(fewest),
             "live_at_the_hub_at_the_end": here.live(),
             "rounds": here.status()["reconciler"]["round"],
@@ -77,7 +82,7 @@ def grow(options: argparse.Namespace) -> int:
     """Compare before and after many rounds and reconnects; 1 if anything has grown."""
     with (
         tempfile.TemporaryDirectory(prefix="capacity-") as made,
-        stage(GROWTH, Path(made) / "stage", options.tunnels, 2) as here,
+        stage(GROWTH, Path(made) / "stage", options.tunnels, 2, hasty=True) as here,
     ):
         seen = growth(here, options.rounds, options.reconnects)
     RESULTS.mkdir(exist_ok=True)
@@ -107,14 +112,15 @@ def _show(folder: Path, picture: Path | None = None) -> int:
 
 
 @contextmanager
-def _traffic(here: Stage) -> Iterator[list[str]]:
+def _traffic(here: Stage, *every_s: float) -> Iterator[list[str]]:
     """Let cameras answer and the hub ask, until the end; what it saw is filled in then."""
     told: list[str] = []
     with ExitStack() as stack:
         for site in here.sites:
             stack.enter_context(_program(process_of(site.container), "bench.capacity.cameras"))
+        pace = [str(one) for one in every_s]
         addresses = [camera(number) for number in here.numbers]
-        with _program(here.pid("pause"), "bench.capacity.traffic", *addresses) as asking:
+        with _program(here.pid("pause"), "bench.capacity.traffic", *pace, *addresses) as asking:
             yield told
             asking.terminate()
             told.append(asking.communicate(timeout=120)[0])
@@ -150,9 +156,25 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--tunnels", type=int, default=100, metavar="N")
     command.add_argument("--minutes", type=float, default=12, metavar="N")
     command.add_argument("--containers", type=int, default=4, metavar="N", help="of the sites")
+    command.add_argument(
+        "--dial-over",
+        type=float,
+        default=0,
+        metavar="SECONDS",
+        help="the sites begin to dial one after the other, so long (default: all at once)",
+    )
+    command.add_argument("--ping-every", type=float, default=1, metavar="SECONDS")
+    command.add_argument("--picture-every", type=float, default=60, metavar="SECONDS")
+    command.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable of compose.yaml; may be repeated",
+    )
     command.set_defaults(run=load)
     command = commands.add_parser("growth", help="rounds and reconnects: does anything grow?")
-    command.add_argument("--tunnels", type=int, default=20, metavar="N")
+    command.add_argument("--tunnels", type=int, default=10, metavar="N")
     command.add_argument("--rounds", type=int, default=10_000, metavar="N")
     command.add_argument("--reconnects", type=int, default=1_000, metavar="N")
     command.set_defaults(run=grow)

@@ -20,8 +20,8 @@ SERVICES = ("gateway", "reconciler", "docker-proxy")
 # A round or a reconnect that leaves a kilobyte behind comes to that in 10,000 of them.
 MEMORY_MAY_GROW_BYTES = 10 * 2**20
 _LOOKS, _LOOK_EVERY_S = 20, 0.5
-_WAKE_EVERY_S = 0.1  # the loop gives a burst as long to join
-_STRETCH = 200
+_WAKE_EVERY_S = 0.02
+_STRETCH = 100
 _AT_ONCE = 5
 _NOTE_EVERY = 10
 _WARM_UP = 100
@@ -50,12 +50,21 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Where it stood meanwhile, with the resident memory of both."""
+    """Where it stood meanwhile."""
 
     round_number: int
     reconnects: int
-    gateway_bytes: int
-    reconciler_bytes: int
+    gateway: Sample
+    reconciler: Sample
+
+    def __str__(self) -> str:
+        """Say it in a line."""
+        seen = ", ".join(
+            f"{one.service} {one.resident_bytes / 2**20:.2f} MiB, {one.descriptors} descriptors, "
+            f"{one.threads} threads"
+            for one in (self.gateway, self.reconciler)
+        )
+        return f"round {self.round_number}, {self.reconnects} reconnects: {seen}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +83,8 @@ def growth(stage: Stage, rounds: int, reconnects: int) -> Growth:
     steps: list[Step] = []
 
     def note(reconnects: int) -> None:
-        gateway, reconciler = (look(name, stage.pid(name), 0) for name in SERVICES[:2])
-        memory = gateway.resident_bytes, reconciler.resident_bytes
-        steps.append(Step(_round_number(stage), reconnects, *memory))
+        seen = (look(name, stage.pid(name), 0) for name in ("gateway", "reconciler"))
+        steps.append(Step(_round_number(stage), reconnects, *seen))
         say(str(steps[-1]))
 
     with _rounds(stage, min(_WARM_UP, rounds // 10), lambda: note(0)):
@@ -162,10 +170,13 @@ def _rounds(stage: Stage, count: int, note: Callable[[], None]) -> Iterator[None
     waker.start()
     try:
         yield
-        while (left := goal - _round_number(stage)) > 0:
-            aim = goal - max(0, left - _STRETCH)
-            eventually(lambda: _round_number(stage) >= aim, _PATIENCE_S, "rounds go on", every_s=1)  # noqa: B023
-            note()
+        noted = 0
+        while (made := _round_number(stage)) < goal:
+            if made >= noted + _STRETCH:
+                note()
+                noted = made
+            eventually(lambda: _round_number(stage) > made, _PATIENCE_S, "rounds go on", every_s=1)
+        note()
     finally:
         stopping.set()
         waker.join()

@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from bench.fleet import HUB_ID, HUB_LAN, HUB_LAN_ADDRESS, airport_id, lan, manif
 from bench.measure import say
 from bench.stage import live_tunnels, process_of
 from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeRefused
+from reconciler.errors import IkeRefused, IkeUnreachable
 from tests.charon import answers, start_charon
 from tests.docker import docker, eventually, run, volume_path
 
@@ -31,7 +31,7 @@ PROFILES = {"web": ("web",), "camera-proxy": ("camera-proxy",)} | {
 _USER = 10001
 _FIRST_SITE = 10  # the last number of its address on the network
 _MOST_PER_SITE = 250
-_START_S, _DIAL_S = 180, 600
+_START_S, _DIAL_S = 600, 900
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +70,15 @@ class Sites:
 class Stage:
     """The running stack."""
 
-    def __init__(self, place: Place, folder: Path, profiles: Sequence[str]) -> None:
+    def __init__(
+        self, place: Place, folder: Path, profiles: Sequence[str], settings: Mapping[str, str]
+    ) -> None:
         self.place = place
         self.profiles = profiles
+        self._settings = settings
+        self._files = ["compose.yaml", "bench/capacity/compose.yaml"]
         self.sites: list[Sites] = []
+        self.born: dict[str, int] = {}
         self.dialled_in_s = 0.0
         self._folder = folder
 
@@ -120,7 +125,7 @@ class Stage:
 
     def compose(self, *arguments: str) -> None:
         """Run Compose with settings of ours only; those of whoever calls stay out."""
-        files = ("--file", "compose.yaml", "--file", "bench/capacity/compose.yaml")
+        files = [part for name in self._files for part in ("--file", name)]
         command = ("docker", "compose", "--progress", "quiet", "--env-file", os.devnull, *files)
         environment = {
             "PATH": os.environ["PATH"],
@@ -132,11 +137,16 @@ class Stage:
             "CACHE_DIR": str(self._folder / "cache"),
             "MONITORING_DIR": str(self._folder / "monitoring"),
             "COMPOSE_PROFILES": ",".join(self.profiles),
+            **self._settings,
         }
         subprocess.run(
             [*command, "--project-directory", str(ROOT), *arguments],
             env=environment, cwd=ROOT, check=True, stdout=sys.stderr,
         )  # fmt: skip
+
+    def make_hasty(self) -> None:
+        """Start a reconciler that waits for nothing to join when it is woken."""
+        self._files.append("bench/capacity/compose.hasty.yaml")
 
     def start(self, count: int) -> None:
         """Start the containers, with so many airports declared, and wait until all are loaded."""
@@ -148,12 +158,11 @@ class Stage:
         self.compose("up", "--detach", "--no-build", "pause", *self.services)
         inside(self.pid("pause"), f"address add {HUB_LAN_ADDRESS}/32 dev lo")
         # A plain charon that is refused does not dial again, so all must be loaded before.
-        eventually(
-            lambda: len(self.status().get("connections", {})) == count, _START_S, "all loaded"
-        )
+        eventually(lambda: self.loaded() == count, _START_S, "all loaded", every_s=1)
+        self.born = {service: self.pid(service) for service in self.services}
 
-    def start_sites(self, count: int, containers: int) -> None:
-        """Let so many airports dial in, and wait until all are up."""
+    def start_sites(self, count: int, containers: int, over_s: float = 0) -> None:
+        """Let so many airports dial in, one after the other, and wait until all are up."""
         say(f"{count} sites dial in from {containers} containers")
         share = -(-count // containers)
         if share > _MOST_PER_SITE:
@@ -164,16 +173,25 @@ class Stage:
         began_s = time.monotonic()
         for site in self.sites:
             for number in site.numbers:
+                time.sleep(max(0.0, began_s + number * over_s / count - time.monotonic()))
                 site.vici.load_secret(f"ike-{number}", _identity(number), psk(number).encode())
                 site.vici.load_connection(airport_id(number), _dialling(site, number, self.place))
         eventually(lambda: self.live() == count, _DIAL_S, f"{count} tunnels are there", every_s=2)
         self.dialled_in_s = round(time.monotonic() - began_s, 1)
         eventually(lambda: self.up() == count, _DIAL_S, "the status says so", every_s=2)
 
+    def loaded(self) -> int:
+        """Count the connections that the hub has, by its own word; none if it can't be asked."""
+        with contextlib.closing(self.hub) as hub, contextlib.suppress(IkeUnreachable):
+            seen = hub.observe(deep=False)
+            return min(len(seen.connections), len(seen.secret_ids))
+        return 0
+
     def live(self) -> int:
-        """Count the tunnels that the hub has, by its own word."""
-        with contextlib.closing(self.hub) as hub:
+        """Count the tunnels that the hub has, by its own word; none if it is too busy to tell."""
+        with contextlib.closing(self.hub) as hub, contextlib.suppress(IkeUnreachable):
             return live_tunnels(hub)
+        return 0
 
     def _start_sites(self, n: int, numbers: range) -> Sites:
         name = self.place.container(f"sites-{n}")
@@ -213,14 +231,28 @@ class Stage:
 
 @contextlib.contextmanager
 def stage(
-    place: Place, folder: Path, count: int, containers: int, profiles: Sequence[str] = ()
+    place: Place,
+    folder: Path,
+    count: int,
+    containers: int,
+    profiles: Sequence[str] = (),
+    over_s: float = 0,
+    settings: Mapping[str, str] | None = None,
+    *,
+    hasty: bool = False,
 ) -> Iterator[Stage]:
-    """Run the stack with so many live tunnels; afterwards it is gone."""
-    made = Stage(place, folder, profiles)
+    """Run the stack with so many live tunnels; afterwards it is gone.
+
+    `over_s`: all sites have begun to dial after so long; 0 is all at once. `settings`: of Compose.
+    `hasty`: the loop makes no pause when it is woken.
+    """
+    made = Stage(place, folder, profiles, settings or {})
+    if hasty:
+        made.make_hasty()
     made.clean_up()
     try:
         made.start(count)
-        made.start_sites(count, containers)
+        made.start_sites(count, containers, over_s)
         yield made
     except Exception:
         for service in ("gateway", "reconciler"):

@@ -1,8 +1,8 @@
-"""Pings every camera once a second and fetches a picture of each every minute.
+"""Pings every camera and fetches pictures from each, evenly spread over the time.
 
 A program of its own, because it runs in the network of the hub's container (nsenter). The pictures
 are fetched in turns directly and through the camera proxy. At the end it prints what failed.
-Usage: python -m bench.capacity.traffic ADDRESS...; ends at SIGTERM.
+Usage: python -m bench.capacity.traffic PING_EVERY_S PICTURE_EVERY_S ADDRESS...; ends at SIGTERM.
 """
 
 import json
@@ -17,7 +17,6 @@ from itertools import count
 from bench.capacity.cameras import PICTURE_BYTES
 from tests.e2e.pinger import LAST_WAIT_S, Pinger
 
-PING_EVERY_S, PICTURE_EVERY_S = 1.0, 60.0
 PROXY = "127.0.0.1:9585"
 _PATIENCE_S = 20
 _FETCHERS = 16
@@ -30,25 +29,26 @@ _WAYS = {
 
 
 class Pictures(threading.Thread):
-    """Fetches one picture after the other, evenly spread over the minute."""
+    """Fetches one picture after the other, evenly spread over the time."""
 
-    def __init__(self, addresses: list[str], stopping: threading.Event) -> None:
+    def __init__(self, addresses: list[str], every_s: float, stopping: threading.Event) -> None:
         super().__init__(name="pictures")
         self.right = dict.fromkeys(_WAYS, 0)
         self.failed: list[str] = []
         self._addresses = addresses
+        self._every_s = every_s
         self._stopping = stopping
         self._lock = threading.Lock()
 
     def run(self) -> None:
         """Fetch until stopped; wait for those under way."""
-        began_s, pause_s = time.monotonic(), PICTURE_EVERY_S / len(self._addresses)
+        began_s, pause_s = time.monotonic(), self._every_s / len(self._addresses)
         with ThreadPoolExecutor(_FETCHERS) as pool:
             for turn in count():
                 if self._stopping.wait(max(0.0, began_s + turn * pause_s - time.monotonic())):
                     return
-                minute, number = divmod(turn, len(self._addresses))
-                way = list(_WAYS)[(minute + number) % len(_WAYS)]
+                time_round, number = divmod(turn, len(self._addresses))
+                way = list(_WAYS)[(time_round + number) % len(_WAYS)]
                 pool.submit(self._fetch, way, self._addresses[number])
 
     def _fetch(self, way: str, address: str) -> None:
@@ -66,9 +66,9 @@ class Pictures(threading.Thread):
                 self.right[way] += 1
 
 
-def ping(pinger: Pinger, stopping: threading.Event) -> None:
-    """Ping one address after the other, evenly spread over the second."""
-    began_s, pause_s = time.monotonic(), PING_EVERY_S / len(pinger.addresses)
+def ping(pinger: Pinger, every_s: float, stopping: threading.Event) -> None:
+    """Ping one address after the other, evenly spread over the time."""
+    began_s, pause_s = time.monotonic(), every_s / len(pinger.addresses)
     for turn in count():
         if stopping.is_set():
             break
@@ -77,13 +77,13 @@ def ping(pinger: Pinger, stopping: threading.Event) -> None:
     pinger.receive(time.monotonic() + LAST_WAIT_S)
 
 
-def main(addresses: list[str]) -> None:
+def main(ping_every_s: float, picture_every_s: float, addresses: list[str]) -> None:
     """Go on until SIGTERM."""
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())
-    pinger, pictures = Pinger(addresses), Pictures(addresses, stopping)
+    pinger, pictures = Pinger(addresses), Pictures(addresses, picture_every_s, stopping)
     pictures.start()
-    ping(pinger, stopping)
+    ping(pinger, ping_every_s, stopping)
     pictures.join()
     report = pinger.report()
     lost = {address: seen["lost"] for address, seen in report.items() if seen["lost"]}
@@ -101,4 +101,4 @@ def main(addresses: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main(float(sys.argv[1]), float(sys.argv[2]), sys.argv[3:])
