@@ -16,7 +16,7 @@ def test_after_rounds_and_reconnects_nothing_holds_more_descriptors_threads_or_m
     tmp_path: Path,
 ) -> None:
     place = Place("test-growth", "198.18.18")
-    with stage(place, tmp_path / "stage", count=5, containers=2) as here:
+    with stage(place, tmp_path / "stage", count=5, containers=2, hasty=True) as here:
         seen = growth(here, ROUNDS, RECONNECTS)
     assert seen.rounds >= ROUNDS
     assert grown(seen) == []
