@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := . scripts/demo
 
-.PHONY: help demo demo-down lint check test rehearsal bench faults screenshots format
+.PHONY: help demo demo-down lint check test rehearsal bench capacity faults screenshots format
 
 help:       ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -39,6 +39,12 @@ bench:      ## the benchmarks; results under bench/results/
 	@scripts/venv
 	@scripts/setup
 	.venv/bin/python -m bench
+
+capacity:   ## 100 live tunnels with traffic, then 10,000 rounds and 1,000 reconnects; about an hour
+	@scripts/venv
+	@COMPOSE_PROFILES=web,camera-proxy,monitoring scripts/setup
+	.venv/bin/python -m bench.capacity load
+	.venv/bin/python -m bench.capacity growth
 
 faults:     ## every fault 10 times, hours; docs/faults.md. TIMES=1 ONLY="charon-killed vici-gone"
 	@scripts/venv
