@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := . scripts/demo
 
-.PHONY: help demo demo-down check test bench faults screenshots format
+.PHONY: help demo demo-down check test fuzz bench faults screenshots format
 
 help:       ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -25,6 +25,12 @@ test:       ## every test, the ones with real containers included
 	@COMPOSE_PROFILES=monitoring scripts/setup
 	@scripts/test-tools
 	.venv/bin/pytest -m "real or e2e or browser or not (real or e2e or browser)"
+
+fuzz:       ## hostile input, coverage-guided, for hours. INPUTS=100000 TARGETS="airports vici"
+	@scripts/venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+	  --requirement requirements-fuzz.lock || echo 'fuzz: there is no atheris for this machine'
+	.venv/bin/python -m tests.fuzz --inputs $(or $(INPUTS),100000) $(if $(TARGETS),--target $(TARGETS))
 
 bench:      ## the benchmarks; results under bench/results/
 	@scripts/venv

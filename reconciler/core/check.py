@@ -28,6 +28,8 @@ _MESSAGE_LIMIT = 300
 # What others wrote may be of any length, and stands in the status once for each fault.
 _LONGEST_PATH, _LONGEST_MESSAGE = 300, 1000
 LONGEST_ID = 100
+# Each unknown key would be a fault of its own.
+_MOST_KEYS = 100
 _WIDEST = {4: 8, 6: 16}
 _SPECIAL = tuple(
     map(
@@ -237,6 +239,9 @@ def _read_vpn(airport_id: str, raw: object, hub: HubFacts) -> tuple[Site | _Abse
         return _Absent.INVALID, [Fault(path, "is not an object", airport_id)]
     if _switched_off(raw):
         return _Absent.DISABLED, _enabled_warning(airport_id, raw)
+    if len(raw) > _MOST_KEYS:
+        message = f"has {len(raw)} keys; known: {', '.join(Vpn.model_fields)}"
+        return _Absent.INVALID, [Fault(path, message, airport_id)]
     try:
         site = site_of(airport_id, Vpn.model_validate(raw))
     except ValidationError as error:

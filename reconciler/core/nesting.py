@@ -1,6 +1,6 @@
 """How deep a document of others may be nested. Whoever walks through it later need not count.
 
-A parser gives up at about 1,000 levels. What it lets pass would be too much for whoever calls
+A parser gives up at about 1,000 levels. What it lets pass may be too much for whoever calls
 himself for each level, and stands deeper in calls already.
 """
 

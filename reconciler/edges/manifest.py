@@ -8,10 +8,11 @@ from typing import Never
 from reconciler.core.nesting import DEEPEST, is_too_deep
 from reconciler.errors import ManifestError
 
-LARGEST_BYTES = 16 * 1024 * 1024
+LARGEST_BYTES = 8 * 1024 * 1024
 # What a file takes in memory depends on how many values it has: an empty object is 3 bytes long,
 # and takes 30 times as many.
-MOST_MARKS = 1_000_000
+MOST_MARKS = 500_000
+MOST_AIRPORTS = 20_000
 _MARKS = (b",", b"{", b"[")
 
 
@@ -49,6 +50,9 @@ def parse_document(content: bytes) -> object:
         raise ManifestError(f"is not JSON: {error}") from error
     if is_too_deep(document):
         raise ManifestError(_TOO_DEEP)
+    airports = document.get("airports") if isinstance(document, dict) else None
+    if isinstance(airports, dict) and len(airports) > MOST_AIRPORTS:
+        raise ManifestError(f"has {len(airports)} airports; at most {MOST_AIRPORTS} are read")
     return document
 
 

@@ -87,7 +87,8 @@ class ViciClient:
         try:
             return self._call(lambda session: self._observe(session, deep=deep))
         except IkeRefused as error:
-            raise IkeUnreachable(f"VICI at {self._path}: a question was refused: {error}") from error
+            refused = f"VICI at {self._path}: a question was refused: {error}"
+            raise IkeUnreachable(refused) from error
 
     def load_connection(self, name: str, settings: Mapping[str, Any]) -> None:
         """Send `load-conn`."""

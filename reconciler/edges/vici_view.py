@@ -34,8 +34,7 @@ def ike_view(
         reauthentication_at=_ahead(message, "reauth-time", now),
         tasks=tuple(map(str, tasks)),
         children=tuple(
-            _child_view(child, now, is_as_declared)
-            for child in _sections(message.get("child-sas"))
+            _child_view(child, now, is_as_declared) for child in _sections(message.get("child-sas"))
         ),
     )
 

@@ -4,7 +4,8 @@
     hostile_ike.py malformed ADDRESS SECONDS A_SECOND SEED
 
 `flood`: good IKE_SA_INITs under forged source addresses, none of which is ever followed up.
-`malformed`: real messages, mutated, to both ports. Prints how many were sent. Standard library only.
+`malformed`: real messages, mutated, to both ports.
+Prints how many were sent. Standard library only.
 """
 
 import ipaddress

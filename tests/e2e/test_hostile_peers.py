@@ -80,7 +80,7 @@ def attacked(
 
 
 def assert_the_status_is_true(stack: Stack) -> None:
-    """It is new, it says that all is well, and charon and the packets say the same."""
+    """See that it is new and says that all is well, and that charon and packets say the same."""
     now = time.time()
     eventually(lambda: stack.status().timestamp >= now, 40, "a new status")
     stack.wait_until_all_up()
@@ -140,21 +140,24 @@ def test_a_site_that_asks_for_more_than_its_lan_gets_its_lan_and_reaches_for_nob
     def add(airports: Airports) -> None:
         airports["kxyz"] = declaration("kxyz", psk, LAN)
 
-    with stack.pinging(*SITES.values()) as losses, stack.edited(add):
-        with stack.site("kxyz", psk, "192.168.0.0/16", CAMERA):
-            eventually(lambda: stack.is_up("kxyz_vpn"), 40, "kxyz is up")
-            eventually(lambda: b"kxyz 20" in stack.picture(CAMERA), 20, "kxyz's picture")
-            negotiated = {
-                str(subnet)
-                for sa in stack.sas("kxyz_vpn")
-                for child in sa.carrying_children
-                for subnet in child.remote_subnets
-            }
-            assert negotiated == {LAN}
-            for airport, camera in SITES.items():
-                assert f"{airport} 20".encode() in stack.picture(camera)
-            assert stack.picture("192.168.88.100") == b"", "an address of nobody's LAN"
-            connection = stack.connection("kxyz_vpn")
-            assert connection is not None
-            assert connection.remote_subnets == (LAN,)
+    with (
+        stack.pinging(*SITES.values()) as losses,
+        stack.edited(add),
+        stack.site("kxyz", psk, "192.168.0.0/16", CAMERA),
+    ):
+        eventually(lambda: stack.is_up("kxyz_vpn"), 40, "kxyz is up")
+        eventually(lambda: b"kxyz 20" in stack.picture(CAMERA), 20, "kxyz's picture")
+        negotiated = {
+            str(subnet)
+            for sa in stack.sas("kxyz_vpn")
+            for child in sa.carrying_children
+            for subnet in child.remote_subnets
+        }
+        assert negotiated == {LAN}
+        for airport, camera in SITES.items():
+            assert f"{airport} 20".encode() in stack.picture(camera)
+        assert stack.picture("192.168.88.100") == b"", "an address of nobody's LAN"
+        connection = stack.connection("kxyz_vpn")
+        assert connection is not None
+        assert connection.remote_subnets == (LAN,)
     assert_nothing_lost(losses)

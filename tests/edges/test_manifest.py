@@ -108,7 +108,7 @@ def test_a_file_that_is_too_large_is_refused_without_reading_all_of_it(path: Pat
     with path.open("wb") as file:
         file.truncate(manifest.LARGEST_BYTES + 1)
     size = manifest.LARGEST_BYTES + 1
-    assert complaint(path) == f"has {size} bytes; at most {size - 1} (16 MiB) are read"
+    assert complaint(path) == f"has {size} bytes; at most {size - 1} (8 MiB) are read"
 
 
 def test_a_complaint_does_not_show_the_content(path: Path) -> None:

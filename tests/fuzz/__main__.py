@@ -7,6 +7,7 @@ import argparse
 import hashlib
 import importlib
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.fuzz import bench
 from tests.fuzz.targets import TARGETS
 
 FOUND = Path(__file__).parent / "found"
@@ -53,13 +55,19 @@ def main() -> int:
 
 def _run(target: str, inputs: int, *, blind: bool) -> tuple[int, bool]:
     """Return how many inputs were tried, and whether all went well."""
-    with tempfile.TemporaryDirectory(prefix=f"corpus-{target}-") as corpus:
+    with (
+        tempfile.TemporaryDirectory(prefix=f"corpus-{target}-") as corpus,
+        tempfile.TemporaryDirectory(prefix="fuzz-", dir=bench.memory()) as directory,
+    ):
         for seed in importlib.import_module(f"tests.fuzz.{target}").seeds():
             (Path(corpus) / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed)
         began_s = time.monotonic()
         command = [sys.executable, "-m", *_arguments(target, corpus, inputs, blind=blind)]
         count, tail = 0, list[str]()
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as child:
+        environment = {**os.environ, bench.DIRECTORY: directory}
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        ) as child:
             assert child.stdout is not None
             for raw in child.stdout:
                 line = raw.decode(errors="replace")

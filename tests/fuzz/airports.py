@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from vici.protocol import FiniteStream, Message
@@ -82,8 +83,7 @@ def one_input(data: bytes) -> None:
     """Read it, decide, and look at everything that comes out."""
     try:
         found = parse_document(content(data))
-    except ManifestError as error:
-        assert len(str(error)) < 1_000_000
+    except ManifestError:
         return
     found = with_keys(found)
     for accepted in ({}, {BYSTANDER: BYSTANDERS}):
@@ -139,7 +139,7 @@ def _texts(about: Iterable[Any]) -> Iterator[str]:
 
 
 def _judge_file(made: Iterable[Connection]) -> None:
-    """The file says what charon is told: the same sections and values, and no other."""
+    """See that the file says what charon is told: the same sections and values, no other."""
     made = list(made)
     found = oracles.swanctl(swanctl_text(made))
     assert list(found) == ["connections", "secrets"]
@@ -157,7 +157,7 @@ def _judge_file(made: Iterable[Connection]) -> None:
 
 
 def judge_message(message: Mapping[str, Any]) -> None:
-    """What charon reads in a message is what was to be said, and nothing else."""
+    """See that what charon reads in a message is what was to be said, and nothing else."""
     read = Message.deserialize(FiniteStream(Message.serialize(message)))
     assert _decoded(read) == message
 
@@ -187,6 +187,7 @@ def seeds() -> Iterator[bytes]:
             "s51": {"vpn": {"enabled": False}},
         },
     }
+    yield b"\1" + (Path(__file__).parents[2] / "manifests" / "airports.example.json").read_bytes()
     yield b"\1" + json.dumps(example, indent=1).encode()
     yield b"\1" + json.dumps(document(kspb=vpn(1))).encode()
     yield b'\1{"airports": {"a": {}, "a": {}}}'

@@ -1,5 +1,6 @@
 """One reconciler on its bench for a whole run of a target, and all that is told after a round."""
 
+import atexit
 import io
 import logging
 import os
@@ -24,6 +25,8 @@ from tests.fuzz import oracles
 from tests.fuzz.airports import BYSTANDERS, judge_message
 from tests.worlds import Bench, FakeClock
 
+# Names a place that whoever started the fuzzer removes: that one ends without a last word.
+DIRECTORY = "FUZZ_DIRECTORY"
 _COLOUR = re.compile("\x1b\\[(3[13]|0)m")
 
 
@@ -42,11 +45,19 @@ class _Strict(logging.StreamHandler[io.StringIO]):
         raise AssertionError(record.msg)
 
 
+def memory() -> Path | None:
+    """Return where files are in memory; None: nowhere."""
+    found = Path("/dev/shm")  # noqa: S108 - nothing but made-up values is written there
+    return found if os.access(found, os.W_OK) else None
+
+
 @cache
 def directory() -> Path:
     """Return a place in memory, if there is one: each round writes several files."""
-    memory = Path("/dev/shm")  # noqa: S108 - nothing but made-up values is written there
-    made = tempfile.mkdtemp(prefix="fuzz-", dir=memory if os.access(memory, os.W_OK) else None)
+    if given := os.environ.get(DIRECTORY):
+        return Path(given)
+    made = tempfile.mkdtemp(prefix="fuzz-", dir=memory())
+    atexit.register(shutil.rmtree, made, ignore_errors=True)
     return Path(made)
 
 
@@ -61,7 +72,7 @@ def fresh() -> Bench:
 def listening() -> Iterator[io.StringIO]:
     """Collect the log, in both formats."""
     stream = io.StringIO()
-    handlers = []
+    handlers: list[logging.Handler] = []
     for formatter in (JsonFormatter(), HumanFormatter()):
         handler = _Strict(stream)
         handler.setFormatter(formatter)

@@ -24,7 +24,7 @@ _KEYS = (
     *("message", "Action", "Actor", "Attributes", "Health", "ExitCode", "OOMKilled", "StartedAt"),
     *("Env", "Status", "NetworkMode", "exitCode"),
 )
-_GOOD = {
+_GOOD: dict[str, Any] = {
     "Name": "/gateway",
     "RestartCount": 2,
     "State": {
@@ -47,7 +47,7 @@ class _Adapter(BaseAdapter):
         super().__init__()
         self._status, self._content = status, content
 
-    def send(self, request: PreparedRequest, *_: object, **__: object) -> Response:  # type: ignore[override]
+    def send(self, request: PreparedRequest, *_: object, **__: object) -> Response:
         made = Response()
         made.status_code, made._content, made.request = self._status, self._content, request
         made.headers = CaseInsensitiveDict({"Content-Type": "application/json"})
@@ -64,8 +64,10 @@ def _answer(source: Source) -> Any:
             return source.value()
         case 1:
             return {source.pick(_KEYS): source.value() for _ in range(source.byte() % 5)}
+        case _:
+            pass
     made: dict[str, Any] = {**_GOOD}
-    inner = {**_GOOD["State"]}  # type: ignore[dict-item]
+    inner: dict[str, Any] = {**_GOOD["State"]}
     for _ in range(source.byte() % 4):
         where = made if source.byte() % 2 else inner
         key = source.pick([*where])

@@ -1,6 +1,5 @@
-"""Each field of `vpn` by itself: understood, and the same when written and read again, or refused."""
+"""Each field of `vpn` by itself: refused, or the same when written and read again."""
 
-import json
 import string
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -86,11 +85,12 @@ def one_input(data: bytes) -> None:
     source = Source(data)
     value = _text(source) if source.byte() % 4 else source.value()
     for read in _FIELDS:
+        complaint = ""
         try:
             read(value)
         except ValueError as error:
-            assert len(str(error)) < 500
-            json.dumps(str(error))
+            complaint = str(error)
+        assert len(complaint) < 500
 
 
 def _text(source: Source) -> str:

@@ -39,7 +39,7 @@ def is_harmless(text: str) -> bool:
 
 
 def assert_untold(text: str | bytes) -> None:
-    """The key of the bystander is in nothing that is told."""
+    """See that the key of the bystander is not in what is told."""
     secret = SECRET.encode() if isinstance(text, bytes) else SECRET
     assert secret not in text, "a key was told"  # type: ignore[operator]
 

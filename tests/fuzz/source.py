@@ -33,8 +33,8 @@ HOSTILE = (
     "\u202e\u2066",
     "\u2028",
     "é\u0301",
-    "İıſK",
-    "１９２.168.1.0/24",
+    "\u0130\u0131\u017f\u212a",  # letters that change their length or kind in other cases
+    "\uff11\uff19\uff12.168.1.0/24",  # digits of another kind
     "192.168.1.0/24",
     "192.168.7.0/24",
     "0.0.0.0/0",
@@ -61,7 +61,7 @@ HOSTILE = (
     "192.168.1.100:80",
     "A" * 300,
     "A" * 5000,
-    "𝒳" * 64,
+    "\U0001d4b3" * 64,
     "correct-horse-battery-staple",
 )
 NUMBERS = (0, 1, -1, 2, 14, 3600, 2**31, 2**63, 2**64, 10**400, 0.5, -0.0, 1e308, float("inf"))

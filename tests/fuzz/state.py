@@ -56,6 +56,8 @@ def _damaged(content: bytes, source: Source) -> bytes:
             return _with_other_value(content, source)
         case 2:
             return content[: (source.byte() * 256 + source.byte()) % (len(content) + 1)]
+        case _:
+            pass
     made = bytearray(content)
     while made and not source.empty:
         made[(source.byte() * 256 + source.byte()) % len(made)] = source.byte()

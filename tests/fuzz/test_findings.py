@@ -32,7 +32,7 @@ _RESPONSE, _EVENT, _CONFIRM = 1, 7, 5
 
 
 def kept_through(tmp_path: Path, content: bytes, words: str) -> None:
-    """A tunnel that is up stays up through a file that is refused with these words."""
+    """See that a tunnel stays up through a file that is refused with these words."""
     bench = Bench(tmp_path)
     bench.declare(kspb=vpn(1))
     bench.rounds(2)
@@ -50,7 +50,7 @@ def kept_through(tmp_path: Path, content: bytes, words: str) -> None:
 def test_a_file_of_100_mb_is_refused_in_little_memory_and_every_tunnel_stays(
     tmp_path: Path,
 ) -> None:
-    limit = f"has 100000000 bytes; at most {LARGEST_BYTES} (16 MiB) are read"
+    limit = f"has 100000000 bytes; at most {LARGEST_BYTES} (8 MiB) are read"
     kept_through(tmp_path, b'{"airports": {' + b" " * (100_000_000 - 14), limit)
     tracemalloc.start()
     try:
@@ -67,7 +67,28 @@ def test_a_small_file_that_would_take_gigabytes_is_refused(tmp_path: Path) -> No
     kept_through(tmp_path, content, f"commas and opening brackets; at most {MOST_MARKS} are read")
 
 
-@pytest.mark.parametrize("depth", [101, 500, 900, 960, 985, 2000, 400_000])
+def test_more_airports_than_anybody_has_are_refused(tmp_path: Path) -> None:
+    """A fault for each of half a million took more memory than there is."""
+    many = json.dumps({"airports": dict.fromkeys(map(str, range(20_001)), 1)}).encode()
+    kept_through(tmp_path, many, "has 20001 airports; at most 20000 are read")
+
+
+def test_an_airport_with_thousands_of_keys_is_one_fault() -> None:
+    decision = decide(document(kspb=vpn(1, **{f"k{i}": 1 for i in range(5000)})), {}, FACTS)
+    (fault,) = decision.errors
+    assert "has 5004 keys; known: enabled, type" in fault.message
+
+
+def test_more_subnets_than_can_be_negotiated_are_refused() -> None:
+    """A message to charon has 512 KiB at most."""
+    many = [f"10.{number >> 8}.{number & 255}.0/24" for number in range(101)]
+    decision = decide(document(kspb=vpn(1, remote_subnet=many), kczk=vpn(2)), {}, FACTS)
+    assert {*decision.sites} == {"kczk"}
+    (fault,) = decision.errors
+    assert fault.message == "are 101 subnets; at most 100 can be negotiated"
+
+
+@pytest.mark.parametrize("depth", [101, 500, 900, 960, 985, 2000, 200_000])
 @pytest.mark.parametrize("place", ["psk", "lifetime", "name", "unknown"])
 def test_deep_nesting_is_refused_wherever_it_stands(tmp_path: Path, depth: int, place: str) -> None:
     body = json.dumps(document(kspb=vpn(1, **{place: "HERE"}))).encode()
