@@ -1,7 +1,7 @@
 .DEFAULT_GOAL := help
 PYTHON_FILES := . scripts/demo
 
-.PHONY: help demo demo-down lint check test rehearsal bench capacity faults screenshots format
+.PHONY: help demo demo-down lint check test rehearsal fuzz bench capacity faults screenshots format
 
 help:       ## this list
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed 's/:[^#]*##/\t/' | expand -t 14
@@ -34,6 +34,12 @@ rehearsal:  ## production on a host of its own, in a virtual machine
 	@scripts/setup
 	@scripts/test-tools
 	.venv/bin/pytest -m rehearsal
+
+fuzz:       ## hostile input, coverage-guided, for hours. INPUTS=100000 TARGETS="airports vici"
+	@scripts/venv
+	@.venv/bin/pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+	  --requirement requirements-fuzz.lock || echo 'fuzz: there is no atheris for this machine'
+	.venv/bin/python -m tests.fuzz --inputs $(or $(INPUTS),100000) $(if $(TARGETS),--target $(TARGETS))
 
 bench:      ## the benchmarks; results under bench/results/
 	@scripts/venv

@@ -40,6 +40,8 @@ VICI_EVENT_KEYS = frozenset(
     {"up", "type", "local-host", "local-port", "remote-host", "remote-port", "ike-sa"}
     | {"success", "errmsg", "group", "level", "thread", "ikesa-name", "ikesa-uniqueid", "msg"}
 )
+# charon takes messages of 512 KiB; and RFC 7296 has one byte for how many selectors there are.
+MOST_SUBNETS = 100
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _FQDN = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\Z")
 _TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -63,6 +65,8 @@ def _parse_subnets(value: object) -> tuple[IpNetwork, ...]:
     if isinstance(value, list | tuple):
         if not value:
             raise ValueError("the list is empty; name at least one subnet")
+        if len(value) > MOST_SUBNETS:
+            raise ValueError(f"are {len(value)} subnets; at most {MOST_SUBNETS} can be negotiated")
         return _parse_each(value)
     return (parse_subnet(value),)
 
