@@ -4,7 +4,6 @@ import json
 
 import pytest
 
-from tests.docker import eventually
 from tests.e2e.stack import Airports, assert_nothing_lost, declaration, new_psk
 from tests.rehearsal.production import (
     AIRPORTS_PATH,
@@ -284,11 +283,10 @@ def test_dataplane_says_where_packets_are_encrypted(production: Production) -> N
     try:
         for data_plane in ("userspace", "kernel"):
             deploy_with(production, data_plane)
-            eventually(
+            fresh(
                 lambda plane=data_plane: production.status().daemon.data_plane == plane,  # type: ignore[misc]
                 UP_S,
                 "the status says which",
-                every_s=1,
             )
             production.wait_until_all_up(START_S)
             assert production.has_tun_device() == (data_plane == "userspace")
