@@ -19,6 +19,7 @@ from tests.rehearsal.xfrm import State, read_errors, read_states
 ROOT = Path(__file__).parents[2]
 COMPOSE_FILE, SITES_FILE = ROOT / "compose.yaml", Path(__file__).with_name("sites.yaml")
 HUB = "198.51.100.1"
+HOST_ADDRESS = "10.0.2.15"  # to which no way leads from a site but through its tunnel
 FOLDER, SITES_FOLDER = "/srv/vpn", "/srv/airports"
 AIRPORTS_PATH, STATUS_PATH = f"{FOLDER}/config/airports.json", f"{FOLDER}/cache/vpn-status.json"
 CONTAINER_USER = 10001
@@ -182,6 +183,13 @@ class Production:
         """Run one of the host's commands in the network of a container."""
         process = f"$(docker inspect --format '{{{{.State.Pid}}}}' {container})"
         return self.run(f"nsenter --net=/proc/{process}/ns/net {command}")
+
+    def opens(self, airport: str) -> bool:
+        """Connect from the airport's LAN through its tunnel to a port that is open on the host."""
+        target, source = (HOST_ADDRESS, 22), (CAMERAS[airport], 0)
+        program = f"import socket; socket.create_connection({target}, 10, {source}); print('open')"
+        command = f"python3 -c {shlex.quote(program)} 2>/dev/null || true"
+        return "open" in self.inside(f"site-{airport}", f"sh -c {shlex.quote(command)}")
 
     # When it failed
 

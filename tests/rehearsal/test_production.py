@@ -100,6 +100,55 @@ def test_the_reconciler_hears_of_its_container_and_nothing_complains(
     )
 
 
+# What may come out of a tunnel
+
+
+def unasked(production: Production) -> int:
+    table = json.loads(production.run("nft --json list counters table inet vpn_gateway"))
+    counters = [one["counter"] for one in table["nftables"] if "counter" in one]
+    return sum(int(one["packets"]) for one in counters if one["name"] == "unasked")
+
+
+@pytest.mark.parametrize("airport", CAMERAS)
+def test_what_comes_out_of_kernel_esp_unasked_is_dropped_and_only_by_the_filter(
+    production: Production, airport: str
+) -> None:
+    fresh(lambda: filter_is_in_force(production), UP_S, "the filter is in force")
+    before = unasked(production)
+    assert not production.opens(airport)
+    assert unasked(production) > before
+
+    def harmed() -> bool:
+        production.run("nft delete table inet vpn_gateway", check=False)
+        return production.opens(airport)
+
+    fresh(harmed, UP_S, "without the filter the site is let in")
+    fresh(lambda: not production.opens(airport), UP_S, "the reconciler has loaded it again")
+    production.wait_for_picture(airport)
+
+
+def filter_is_in_force(production: Production) -> bool:
+    found = production.status().packet_filter
+    return found is not None and found.as_declared
+
+
+def test_what_is_declared_may_come_out_of_kernel_esp_and_nobody_elses(
+    production: Production,
+) -> None:
+    def allow(airports: Airports) -> None:
+        airports["kspb"]["vpn"]["allow_inbound"] = ["tcp/22"]
+
+    before, spis = production.run(f"cat {AIRPORTS_PATH}"), production.spis(*CAMERAS)
+    production.edit(allow)
+    try:
+        fresh(lambda: production.opens("kspb"), UP_S, "the declared port answers")
+        assert not any(production.opens(airport) for airport in others("kspb"))
+    finally:
+        production.write_airports(before)
+    fresh(lambda: not production.opens("kspb"), UP_S, "it is closed again")
+    assert production.spis(*CAMERAS) == spis
+
+
 # An edit of the file
 
 
