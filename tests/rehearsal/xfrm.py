@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 HEAD = re.compile(r"^src (\S+) dst (\S+)\n", re.MULTILINE)
 # Only a state with keys carries packets: one that is being negotiated has none yet.
@@ -26,7 +27,7 @@ class State:
 def read_states(text: str) -> list[State]:
     """Read those that carry packets."""
     starts = [found.start() for found in HEAD.finditer(text)]
-    blocks = [text[a:b] for a, b in zip(starts, [*starts[1:], len(text)], strict=True)]
+    blocks = [text[a:b] for a, b in pairwise([*starts, len(text)])]
     return [read_state(block) for block in blocks if KEYED.search(block)]
 
 
