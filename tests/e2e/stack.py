@@ -118,6 +118,7 @@ class Stack:
     def write(self, text: str) -> None:
         draft = self.airports_file.with_suffix(".draft")
         draft.write_text(text)
+        draft.chmod(0o640)  # it holds keys; the group is the folder's
         draft.replace(self.airports_file)
 
     def edit(self, change: Callable[[Airports], object]) -> None:
