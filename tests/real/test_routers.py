@@ -90,7 +90,6 @@ def hub() -> Iterator[Lab]:
         start_charon(
             *(HUB_NAME, "--network", NETWORK, "--ip", HUB_ADDRESS),
             *("--volume", f"{VICI}:/run/vici", "--volume", f"{SAVED}:/etc/vpn:ro"),
-            *("--env", "PACKET_FILTER=no"),  # nobody tells it here who may answer
         )
         socket = volume_path(VICI) / "charon.vici"
         eventually(lambda: socket.exists() and answers(socket), 20, "the hub answers")
