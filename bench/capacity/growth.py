@@ -16,7 +16,7 @@ from bench.measure import say
 from reconciler.core.observed import Observed
 from tests.docker import eventually
 
-SERVICES = ("gateway", "reconciler", "docker-proxy")
+SERVICES = ("gateway", "filter", "reconciler", "docker-proxy")
 # A round or a reconnect that leaves a kilobyte behind comes to that in 10,000 of them.
 MEMORY_MAY_GROW_BYTES = 10 * 2**20
 _LOOKS, _LOOK_EVERY_S = 20, 0.5

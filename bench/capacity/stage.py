@@ -24,7 +24,7 @@ from tests.charon import answers, start_charon
 from tests.docker import docker, eventually, run, volume_path
 
 ROOT = Path(__file__).parents[2]
-SERVICES = ("gateway", "reconciler", "docker-proxy")
+SERVICES = ("gateway", "filter", "reconciler", "docker-proxy")
 PROFILES = {"web": ("web",), "camera-proxy": ("camera-proxy",)} | {
     "monitoring": ("prometheus", "alertmanager")
 }
