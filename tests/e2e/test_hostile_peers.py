@@ -16,7 +16,9 @@ from tests.e2e.stack import (
     ELSEWHERE,
     ELSEWHERE_HOST,
     GATEWAY,
+    NETWORK_PREFIX,
     PREFIX,
+    PROJECT,
     ROOT,
     SITES,
     Airports,
@@ -29,20 +31,37 @@ from tests.e2e.stack import (
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 ATTACKER = f"{PREFIX}attacker"
 LAN, CAMERA = "192.168.77.0/24", "192.168.77.100"
+# The hub's address on one airport's network, and all addresses of that.
+FLOODED_ADDRESS, FORGED = f"{NETWORK_PREFIX}.2.2", f"{NETWORK_PREFIX}.2.0/28"
+# Of each address charon lets 50 in half-way; then it wants to see a cookie.
+MANY = 300
 
 
-@pytest.fixture(scope="module")
-def attacker() -> Iterator[str]:
-    """Make a place to attack from: a container elsewhere, which sees the published ports only."""
+@contextlib.contextmanager
+def place_to_attack_from(network: str) -> Iterator[str]:
     docker("rm", "--force", ATTACKER, check=False)
     docker(
-        *("run", "--detach", "--name", ATTACKER, "--network", ELSEWHERE),
+        *("run", "--detach", "--name", ATTACKER, "--network", network),
         *("--entrypoint", "sleep", "vpn-base", "infinity"),
     )
     try:
         yield ATTACKER
     finally:
         docker("rm", "--force", ATTACKER)
+
+
+@pytest.fixture
+def attacker() -> Iterator[str]:
+    """Elsewhere, from where only the published ports are seen."""
+    with place_to_attack_from(ELSEWHERE) as name:
+        yield name
+
+
+@pytest.fixture
+def neighbour() -> Iterator[str]:
+    """On one airport's network, where nobody's NAT hides from which addresses packets come."""
+    with place_to_attack_from(f"{PROJECT}_kczk") as name:
+        yield name
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -58,7 +77,13 @@ def wait_until_the_log_is_heard(stack: Stack) -> None:
 
 @contextlib.contextmanager
 def attacked(
-    stack: Stack, attacker: str, how: str, for_s: int, rate: int, more: str
+    stack: Stack,
+    attacker: str,
+    how: str,
+    for_s: int,
+    rate: int,
+    more: str,
+    target: str = ELSEWHERE_HOST,
 ) -> Iterator[list[int]]:
     """Send hostile packets meanwhile, to the end; their number is filled in afterwards."""
     process = stack.process_of(attacker)
@@ -67,7 +92,7 @@ def attacked(
     with subprocess.Popen(
         [
             *("nsenter", f"--net=/proc/{process}/ns/net", *program),
-            *(ELSEWHERE_HOST, str(for_s), str(rate), more),
+            *(target, str(for_s), str(rate), more),
         ],
         stdout=subprocess.PIPE,
     ) as child:
@@ -85,6 +110,35 @@ def assert_the_status_is_true(stack: Stack) -> None:
     for airport, camera in SITES.items():
         assert len(stack.sas(f"{airport}_vpn")) >= 1
         assert f"{airport} 20".encode() in stack.picture(camera)
+
+
+def test_in_a_flood_of_half_open_attempts_tunnels_stay_and_a_new_site_gets_in(
+    stack: Stack, neighbour: str
+) -> None:
+    """From all addresses of an airport's network, its own among them; the new site is elsewhere."""
+    psk, ids, process = new_psk(), stack.ike_ids(), stack.process_of(GATEWAY)
+
+    def add(airports: Airports) -> None:
+        airports["kxyz"] = declaration("kxyz", psk, LAN)
+
+    def half_open() -> int:
+        return stack.observe().daemon.half_open_ike_sas
+
+    with (
+        attacked(stack, neighbour, "flood", 60, 100, FORGED, FLOODED_ADDRESS) as sent,
+        stack.edited(add),
+    ):
+        eventually(lambda: half_open() >= MANY, 40, "the flood is here")
+        with stack.site("kxyz", psk, LAN, CAMERA):
+            eventually(lambda: stack.is_up("kxyz_vpn"), 60, "kxyz is up")
+            assert half_open() >= MANY, "the flood has not ended meanwhile"
+            eventually(lambda: b"kxyz 20" in stack.picture(CAMERA), 20, "kxyz's picture")
+            for airport, camera in SITES.items():
+                assert f"{airport} 20".encode() in stack.picture(camera)
+    assert sent[0] > 1000
+    assert stack.process_of(GATEWAY) == process, "charon is the same"
+    assert {name: id_ for name, id_ in stack.ike_ids().items() if name in ids} == ids
+    assert_the_status_is_true(stack)
 
 
 def test_malformed_packets_by_the_thousand_end_no_tunnel_and_not_charon(
