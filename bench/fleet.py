@@ -41,23 +41,25 @@ def _airport(number: int) -> dict[str, Any]:
     name = airport_id(number)
     return {
         "name": f"Airport {number}",
-        "webcams": [{"name": "North", "url": f"http://{_lan(number, '10')}/snapshot.jpg"}],
+        "webcams": [{"name": "North", "url": f"http://{lan(number, '10')}/snapshot.jpg"}],
         "vpn": {
             "enabled": True,
             "type": "ipsec",
             "connection_name": f"{name}_vpn",
-            "remote_subnet": _lan(number, "0/24"),
-            "psk": _psk(number),
+            "remote_subnet": lan(number, "0/24"),
+            "psk": psk(number),
             "lifetime": LIFETIME_S,
         },
     }
 
 
-def _lan(number: int, end: str) -> str:
+def lan(number: int, end: str) -> str:
+    """Return the subnet of one airport, or an address in it."""
     return f"10.{number // 250}.{number % 250}.{end}"
 
 
-def _psk(number: int) -> str:
+def psk(number: int) -> str:
+    """Return the key of one airport."""
     return hashlib.sha256(b"bench %d" % number).hexdigest()[:40]
 
 
@@ -80,7 +82,7 @@ def _dialling(number: int, hub_address: str) -> str:
     }}
     children {{
       lan {{
-        local_ts = {_lan(number, "0/24")}
+        local_ts = {lan(number, "0/24")}
         remote_ts = {HUB_LAN}
         esp_proposals = aes256gcm128-modp2048
         start_action = start
@@ -93,7 +95,7 @@ def _dialling(number: int, hub_address: str) -> str:
 
 
 def _secret(number: int) -> str:
-    secret = b64encode(_psk(number).encode()).decode()
+    secret = b64encode(psk(number).encode()).decode()
     name = airport_id(number)
     # The site's own id is the only owner: all of them share the hub's.
     return f"  ike-{name} {{\n    id = {name}.remote\n    secret = 0s{secret}\n  }}\n"

@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.cgroup import usage
 from bench.fleet import manifest
 from bench.measure import Ratio, Result, Series, say
 from bench.stage import (
@@ -37,7 +38,6 @@ for turn in itertools.count(1):
     print(turn, flush=True)
     time.sleep(1)
 """
-_CGROUP_ROOT = Path("/sys/fs/cgroup")
 
 
 def memory(_runs: int) -> Result:
@@ -90,22 +90,9 @@ def _resident(pid: int) -> float:
 
 def _charged(pid: int) -> dict[str, float]:
     """Read what the kernel charges to the container, files it has read included."""
-    folder, names = _cgroup(pid)
-    found = {what: folder / name for what, name in names.items() if (folder / name).exists()}
-    return {what: float(path.read_text()) for what, path in found.items()}
-
-
-def _cgroup(pid: int) -> tuple[Path, dict[str, str]]:
-    """Find the files of cgroup version 2 or 1."""
-    for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines():
-        _, controllers, path = line.split(":", 2)
-        if "memory" in controllers.split(","):
-            names = {"now": "memory.usage_in_bytes", "peak": "memory.max_usage_in_bytes"}
-            return _CGROUP_ROOT / "memory" / path.lstrip("/"), names
-        if not controllers and (_CGROUP_ROOT / path.lstrip("/") / "memory.current").exists():
-            names = {"now": "memory.current", "peak": "memory.peak"}
-            return _CGROUP_ROOT / path.lstrip("/"), names
-    raise RuntimeError("this kernel does not tell the memory of a container")
+    seen = usage(pid)
+    found = {"now": float(seen.memory_bytes)}
+    return found if seen.peak_bytes is None else {**found, "peak": float(seen.peak_bytes)}
 
 
 def _facts(stage: Hub) -> dict[str, Any]:

@@ -32,10 +32,10 @@ from tests.e2e.stack import (
     Airports,
     Stack,
     declaration,
-    demo_set_aside,
     make_elsewhere,
     new_psk,
     remove_elsewhere,
+    set_aside,
 )
 
 PROXY = f"{PREFIX}docker-proxy"
@@ -188,7 +188,7 @@ class Stage(Stack):
     @contextlib.contextmanager
     def standing(self) -> Iterator[None]:
         """Have the stack running meanwhile."""
-        with demo_set_aside(), self._small_file_system():
+        with set_aside(), self._small_file_system():
             self.demo("down")
             make_elsewhere()
             try:

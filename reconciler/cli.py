@@ -9,7 +9,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from reconciler import __version__, diagnose, explain, history, orders, proxy, routes, show
+from reconciler import (
+    __version__,
+    diagnose,
+    explain,
+    filter_agent,
+    history,
+    orders,
+    preflight,
+    proxy,
+    routes,
+    show,
+)
 from reconciler.core.actions import Outcome
 from reconciler.core.check import Decision, Fault, HubFacts, Severity, decide
 from reconciler.core.model import manifest_schema
@@ -17,6 +28,7 @@ from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges.logs import configure_logging, masked, tell_uncaught
 from reconciler.errors import ManifestError, ReconcilerError, UsageError
+from reconciler.filtering import planned_load
 from reconciler.healing import remedy
 from reconciler.health import ask
 from reconciler.keys import psk, psk_options
@@ -41,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SettingsError as error:
         return _fail(2, str(error))
     # One-shot commands answer on standard output; their log is for what goes wrong.
-    level = settings.log_level if options.command in ("run", "proxy") else "error"
+    level = settings.log_level if options.command in ("run", "proxy", "filter") else "error"
     configure_logging(settings.log_format, level)
     sys.excepthook = tell_uncaught
     run: Callable[[Settings, argparse.Namespace], int] = options.run
@@ -85,11 +97,12 @@ def _plan(settings: Settings, options: argparse.Namespace) -> int:
         return _fail(1, f"nothing can be planned: {'; '.join(seen.errors)}")
     for error in seen.errors:
         _fail(1, error)
+    changes = [*seen.planned, *planned_load(world, seen)]
     if options.json:
-        _print_json({"changes": [action_json(a) for a in seen.planned], **_notes(seen.decision)})
+        _print_json({"changes": [action_json(a) for a in changes], **_notes(seen.decision)})
     else:
-        _print(plan_text(seen.planned, _note_lines(seen.decision)))
-    return 3 if seen.planned else 0
+        _print(plan_text(changes, _note_lines(seen.decision)))
+    return 3 if changes else 0
 
 
 def _plan_container(world: World, observed: Unobserved, options: argparse.Namespace) -> int:
@@ -182,7 +195,7 @@ def _fault_json(fault: Fault) -> dict[str, str]:
 
 
 def _health(settings: Settings, options: argparse.Namespace) -> int:
-    healthy, reason = ask(settings.listen)
+    healthy, reason = ask(settings.listen, tls=bool(settings.http_tls_certificate))
     if options.json:
         _print_json({"healthy": healthy, "reason": reason})
     else:
@@ -343,6 +356,12 @@ _COMMANDS = (
         _validate_options,
     ),
     Command(
+        "preflight",
+        preflight.preflight,
+        "say what the host lacks for the tunnels, and what to do about it",
+        preflight.EXIT_CODES,
+    ),
+    Command(
         "retry",
         _ask(orders.retry),
         "forget the earlier attempts at one connection and try again at once",
@@ -385,6 +404,13 @@ _COMMANDS = (
         "proxy",
         proxy.proxy,
         "lead programs outside of the hub's network to cameras behind tunnels",
+        "0 stopped; 1 could not start; 2 usage",
+        prints=False,
+    ),
+    Command(
+        "filter",
+        filter_agent.filter_agent,
+        "put the packet filter's rules in force for the reconciler, and say how they are",
         "0 stopped; 1 could not start; 2 usage",
         prints=False,
     ),

@@ -175,7 +175,7 @@ class Collector:
             self._add(f"charon/{question}.json", lambda q=question: self._ask(charon, q))  # type: ignore[misc]
         self._add("container.json", containers.inspect)
         for page in ("metrics", "healthz", "readyz"):
-            self._add(f"{page}.txt", lambda p=page: _page(settings.listen, p))  # type: ignore[misc]
+            self._add(f"{page}.txt", lambda p=page: _page(settings, p))  # type: ignore[misc]
         for name in (OWN, CHARON):
             path = recent_file(state, name)
             self._add(f"logs/{name}.log", lambda p=path: read_recent(p))  # type: ignore[misc]
@@ -332,8 +332,13 @@ def _plan(settings: Settings) -> dict[str, object]:
     }
 
 
-def _page(listen: str, name: str) -> bytes:
-    code, body = get(listen, f"/{name}")
+def _page(settings: Settings, name: str) -> bytes:
+    code, body = get(
+        settings.listen,
+        f"/{name}",
+        tls=bool(settings.http_tls_certificate),
+        token_file=settings.http_token_file if name == "metrics" else "",
+    )
     return body if name == "metrics" else f"{code} ".encode() + body
 
 

@@ -5,6 +5,8 @@ ReconcilerError
 ├── IkeUnreachable   charon can't be asked: nothing is planned
 │   └── IkeNoAccess  the way to it is barred, which is no evidence about charon itself
 ├── ContainerRefused Docker can't or won't do it: that action failed
+├── FilterRefused    nft did not do it: what was in force stays so
+├── FilterUnreachable the filter agent can't be asked: what is in force is not known
 ├── IkeRefused       charon said no to one request: that action failed, others go on
 ├── StatusError      the status file can't be read or written
 ├── StateError       the state volume can't be read or written
@@ -32,6 +34,14 @@ class IkeNoAccess(IkeUnreachable):
 
 class ContainerRefused(ReconcilerError):  # noqa: N818 - says what it is
     """Docker did not carry out an action on the container."""
+
+
+class FilterRefused(ReconcilerError):  # noqa: N818 - says what it is
+    """The kernel or nft did not carry out a change of the packet filter."""
+
+
+class FilterUnreachable(ReconcilerError):  # noqa: N818 - says what it is
+    """The filter agent does not answer."""
 
 
 class IkeRefused(ReconcilerError):  # noqa: N818 - says what it is

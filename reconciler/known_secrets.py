@@ -29,6 +29,7 @@ def known_secrets(settings: Settings) -> tuple[Finder, list[str]]:
 def _secrets(settings: Settings, notes: list[str]) -> Iterator[Secret]:
     yield from _secrets_of_airports(settings.config_path, notes)
     for path, read in (
+        *([(Path(settings.http_token_file), _of_token)] if settings.http_token_file else []),
         (settings.state_dir / "accepted.json", _of_accepted),
         (settings.swanctl_file, _of_swanctl),
         (settings.state_dir / "mark.key", _of_key),
@@ -53,6 +54,10 @@ def _of_accepted(content: bytes, where: str) -> Iterable[Secret]:
 
 def _of_swanctl(content: bytes, where: str) -> Iterable[Secret]:
     return redact.secrets_of_swanctl(content.decode(errors="replace"), where)
+
+
+def _of_token(content: bytes, where: str) -> Iterable[Secret]:
+    return (Secret(where, content.strip()),)
 
 
 def _of_key(content: bytes, where: str) -> Iterable[Secret]:

@@ -28,6 +28,7 @@ from reconciler.core.probing import Key as ProbeKey
 from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secret, render
 from reconciler.core.rotation import Answer, follow, with_next
 from reconciler.core.sights import Intervals, Sights, cameras_of, host_names, make_sights
+from reconciler.core.site_rules import Filtering
 from reconciler.core.status import ConnectionStatus
 from reconciler.core.tally import Tallies
 from reconciler.core.traffic import Flow, flows, is_silent
@@ -106,6 +107,7 @@ class Memory:
     refused_s: Mapping[str, float] = field(default_factory=dict)
     lost: str = ""
     healing: Healing = field(default_factory=Healing)
+    filtering: Filtering = field(default_factory=Filtering)
     flows: Mapping[str, Flow] = field(default_factory=dict)
     tallies: Tallies = field(default_factory=Tallies)
     unsaved: bool = False

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from reconciler.core.observed import Observed
+from reconciler.core.packet_filter import FilterRules, FilterView
 
 
 class Ike(Protocol):
@@ -50,3 +51,13 @@ class Ike(Protocol):
 
     def close(self) -> None:
         """Drop the connection to charon; the next call makes a new one."""
+
+
+class Filter(Protocol):
+    """The packet filter, as far as we command it. Both may raise FilterUnreachable."""
+
+    def look(self) -> FilterView:
+        """Look at what is in force."""
+
+    def load(self, rules: FilterRules) -> FilterView:
+        """Put the rules in force, whole and at once, and look; a refusal is in `error`."""

@@ -27,6 +27,7 @@ from reconciler.core.traffic import was_answered
 from reconciler.core.transitions import Tail, grown, transitions
 from reconciler.core.why import reason
 from reconciler.errors import StateError, StatusError
+from reconciler.filtering import keep_filter
 from reconciler.healing import heal_container
 from reconciler.look import Look, Memory, look, marks_of, observe
 from reconciler.report import make_status
@@ -120,10 +121,12 @@ def _run_round(
     memory = replace(memory, record=_recorded(world, memory, seen, failures, outcomes))
     healed = heal_container(world, memory.healing, observed, asked_s)
     memory = replace(memory, healing=healed.healing)
-    done = (*outcomes, *healed.outcomes)
+    filtered = keep_filter(world, memory.filtering, seen)
+    memory = replace(memory, filtering=filtered.filtering)
+    done = (*outcomes, *healed.outcomes, *filtered.outcomes)
     status = make_status(
         *(world, memory, seen, observed, reasons, done, errors, healed.container), counted_before
-    )
+    ).model_copy(update={"packet_filter": filtered.status})
     _probe(world, seen, status, observed)
     status, new = _with_transitions(world, memory, status)
     status, written = _write_status(world, status)

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import FrameType
 
 from reconciler.edges import http
@@ -11,6 +12,7 @@ from reconciler.edges.ask import ask
 from reconciler.edges.container_events import ContainerEvents
 from reconciler.edges.dns import Names, Resolver
 from reconciler.edges.file_watch import FileWatch
+from reconciler.edges.http_access import AccessError, Certificate, Token
 from reconciler.edges.journal import Journal, journal_file
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.probe_metrics import ProbeMetrics
@@ -18,6 +20,7 @@ from reconciler.edges.probes import Prober
 from reconciler.edges.state import orders_file
 from reconciler.edges.vici_client import ViciClient
 from reconciler.edges.vici_events import EventListener
+from reconciler.errors import UsageError
 from reconciler.loop import Health, Loop
 from reconciler.recent import RecentLogs
 from reconciler.settings import Settings
@@ -32,7 +35,10 @@ _STAND_BY_S = 0.5
 
 
 def serve(settings: Settings) -> int:
-    """Run until SIGTERM or SIGINT. Tunnels stay up. Raises OSError if the port is taken."""
+    """Run until SIGTERM or SIGINT. Tunnels stay up.
+
+    Raises OSError if the port is taken, UsageError if token or certificate can't be used.
+    """
     wakes, evidence, metrics, stopping = Wakes(), Evidence(), Metrics(), threading.Event()
     names = Names(Resolver(), lambda: wakes.wake("names changed"))
     prober = Prober(ask, lambda: wakes.wake("probe changed"))
@@ -57,6 +63,7 @@ def serve(settings: Settings) -> int:
             "/readyz": loop.health.ready,
             "/status": loop.status_answer,
         },
+        http_access(settings),
     )
     workers: list[FileWatch | Names | Prober] = [
         FileWatch(settings.config_path, "airports.json changed", wakes.wake),
@@ -91,6 +98,9 @@ def serve(settings: Settings) -> int:
     for worker in workers:
         worker.start()
     log.info("started", extra={"fields": {"listen": settings.listen}})
+    if settings.is_open:
+        fields = {"listen": settings.listen, "missing": "HTTP_TOKEN_FILE"}
+        log.info("whoever reaches the port may read metrics and status", extra={"fields": fields})
     try:
         if wait_for_the_lead(world, loop.health, stopping):
             leads.set()
@@ -105,6 +115,20 @@ def serve(settings: Settings) -> int:
         log.info("stopped; tunnels stay up")
         recent.stop()
     return 1 if dead else 0
+
+
+def http_access(settings: Settings) -> http.Access:
+    """Return what the HTTP endpoint asks of its clients. Raises UsageError."""
+    access = http.Access()
+    try:
+        if settings.http_token_file:
+            access = replace(access, allows=Token(Path(settings.http_token_file)).allows)
+        if settings.http_tls_certificate:
+            certificate, key = Path(settings.http_tls_certificate), Path(settings.http_tls_key)
+            access = replace(access, context=Certificate(certificate, key).context)
+    except AccessError as error:
+        raise UsageError(str(error)) from error
+    return access
 
 
 def wait_for_the_lead(world: World, health: Health, stopping: threading.Event) -> bool:

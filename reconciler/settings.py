@@ -23,10 +23,15 @@ class Settings:
     hub_address: str = ""
     charon_container: str = "gateway"
     docker_host: str = ""
+    filter_socket: str = ""
+    packet_filter: str = "yes"
     heal_container: str = "yes"
     daemon_deadline_seconds: float = 20.0
     restarts_per_hour: int = 6
     listen: str = "127.0.0.1:9580"
+    http_token_file: str = ""
+    http_tls_certificate: str = ""
+    http_tls_key: str = ""
     proxy_listen: str = "127.0.0.1:9585"
     resync_seconds: float = 30.0
     dpd_delay_seconds: int = 20
@@ -53,6 +58,14 @@ class Settings:
         return _host_and_port(self.listen)
 
     @property
+    def is_open(self) -> bool:
+        """Whether the HTTP endpoint answers more than this machine, and asks for no token."""
+        host = self.listen_address[0]
+        with suppress(ValueError):
+            return not self.http_token_file and not ip_address(host).is_loopback
+        return not self.http_token_file and host != "localhost"
+
+    @property
     def proxy_address(self) -> tuple[str, int]:
         """Host and port of the camera proxy."""
         return _host_and_port(self.proxy_listen)
@@ -74,10 +87,15 @@ HELP = {
     "onboard need it",
     "charon_container": "name of the container that holds charon",
     "docker_host": "Docker API to look at and heal that container; empty: do neither",
+    "filter_socket": "socket of the packet filter's agent; empty: `run` keeps none",
+    "packet_filter": "limit what may come out of a tunnel: yes or no; only `filter` heeds it",
     "heal_container": "start, unpause and restart it when it fails: yes or no",
     "daemon_deadline_seconds": "after so long a silence charon is restarted; 10 to 600",
     "restarts_per_hour": "so often at most the container is acted upon; 1 to 1000",
     "listen": "host:port of /metrics, /healthz, /readyz and /status",
+    "http_token_file": "file with the token that /metrics and /status ask for; empty: none",
+    "http_tls_certificate": "PEM file of the certificate with which these are served over TLS",
+    "http_tls_key": "PEM file of its key",
     "proxy_listen": "host:port of the camera proxy; only `proxy` heeds it",
     "resync_seconds": "the status is never older than this; 5 to 300",
     "dpd_delay_seconds": "silence after which a site is asked for a sign of life; 10 to 30",
@@ -126,6 +144,7 @@ def _check(settings: Settings) -> None:
         ),
         "RESTARTS_PER_HOUR": (1 <= settings.restarts_per_hour <= 1000, "write 1 to 1000"),
         "DPD_DELAY_SECONDS": (10 <= settings.dpd_delay_seconds <= 30, "write 10 to 30"),
+        "PACKET_FILTER": (settings.packet_filter in {"yes", "no"}, "write yes or no"),
         "HOLD_REMOVALS": (settings.hold_removals in {"yes", "no"}, "write yes or no"),
         "PROBES": (settings.probes in {"yes", "no"}, "write yes or no"),
         "PROBE_INTERVAL_SECONDS": (
@@ -150,6 +169,11 @@ def _check(settings: Settings) -> None:
     for name, (right, hint) in checks.items():
         if not right:
             raise SettingsError(f"{name}={getattr(settings, name.lower())}: {hint}")
+    if bool(settings.http_tls_certificate) != bool(settings.http_tls_key):
+        given, missing = "HTTP_TLS_CERTIFICATE", "HTTP_TLS_KEY"
+        if settings.http_tls_key:
+            given, missing = missing, given
+        raise SettingsError(f"{given}: needs {missing} as well")
     try:
         check_identity(settings.hub_id)
     except ValueError as error:

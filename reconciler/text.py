@@ -3,8 +3,9 @@
 from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 
-from reconciler.core.actions import Action, ContainerAction, impact
-from reconciler.core.status import ConnectionStatus, ContainerStatus, Status
+from reconciler.core.actions import AnyAction, ContainerAction, LoadFilter, impact
+from reconciler.core.packet_filter import FilterState
+from reconciler.core.status import ConnectionStatus, ContainerStatus, FilterStatus, Status
 from reconciler.layout import Row, cut, fitted_table, indented, paint, room_for_last, table
 
 _COLOURS = {"up": "32", "down": "31", "connecting": "33", "unknown": "35", "degraded": "33"}
@@ -207,6 +208,8 @@ def _remarks(
         yield from _strangers(status, now)
     if status.container is not None:
         yield from _container_remarks(status.container, now)
+    if status.packet_filter is not None:
+        yield from _filter_remarks(status.packet_filter)
     airports = {connection.airport_id for connection in status.connections.values()}
     for fault in configuration.faults:
         if not view.only or fault.airport_id is None or fault.airport_id in airports:
@@ -256,18 +259,33 @@ def _container_remarks(container: ContainerStatus, now: int) -> Iterable[str]:
         yield f"{name}: {ago} ago {container.last_action}"
 
 
-def action_json(action: Action | ContainerAction) -> dict[str, str]:
+def _filter_remarks(found: FilterStatus) -> Iterable[str]:
+    if found.state is FilterState.OFF:
+        yield "packet filter: off; sites may open whatever the hub accepts or forwards"
+    elif found.error:
+        yield f"packet filter: {found.state}: {found.error}"
+    elif not found.as_declared:
+        yield f"packet filter: {found.state}, not yet as declared"
+
+
+def action_json(action: AnyAction) -> dict[str, str]:
     """Return one planned action for programs."""
     kind = type(action).__name__
     return {
         "action": kind,
-        "container" if isinstance(action, ContainerAction) else "connection": action.name,
+        _whose(action): action.name,
         "cause": action.cause,
         "impact": impact(action),
     }
 
 
-def plan_text(actions: Sequence[Action | ContainerAction], notes: Iterable[str] = ()) -> str:
+def _whose(action: AnyAction) -> str:
+    if isinstance(action, LoadFilter):
+        return "filter"
+    return "container" if isinstance(action, ContainerAction) else "connection"
+
+
+def plan_text(actions: Sequence[AnyAction], notes: Iterable[str] = ()) -> str:
     """Return one line an action: what, to whom, why, and who loses packets by it."""
     if not actions:
         return "\n".join(["nothing to do", *notes])

@@ -5,6 +5,7 @@ from pathlib import Path
 from reconciler.core.check import Fault, HubFacts, Severity
 from reconciler.core.mask import Mask, keys_in
 from reconciler.edges.containers import Containers
+from reconciler.edges.filter_client import FilterClient
 from reconciler.edges.hub_networks import read_hub_networks
 from reconciler.edges.key_files import with_keys
 from reconciler.edges.logs import hide
@@ -32,6 +33,7 @@ def real_world(
         read_hub_networks=read_hub_networks,
         observe_container=containers.observe,
         mend_container=containers.carry_out,
+        filter=FilterClient(Path(settings.filter_socket)) if settings.filter_socket else None,
         mount_faults=lambda: mount_faults(settings.config_path),
         take_failures=evidence.take if evidence else tuple,
         take_ended=evidence.take_ended if evidence else tuple,

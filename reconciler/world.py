@@ -18,7 +18,7 @@ from reconciler.core.status import ContainerStatus, Status
 from reconciler.core.tally import EndedChild
 from reconciler.edges.journal import Journal
 from reconciler.edges.state import State
-from reconciler.ports import Ike
+from reconciler.ports import Filter, Ike
 from reconciler.settings import Settings
 
 _NO_NAMES: Mapping[str, Resolution] = {}
@@ -84,6 +84,7 @@ class World:
     """The ports of a round. Each callable may raise what its edge documents.
 
     Attributes:
+        filter: None: packets are not filtered by us, or not looked after.
         names: takes host names that are to be looked up, and returns what is known of them.
         probe: takes what is to be probed from now on; None: nobody probes here.
         probed: returns the results so far.
@@ -105,6 +106,7 @@ class World:
     take_failures: Callable[[], tuple[Failure, ...]] = tuple
     take_ended: Callable[[], tuple[EndedChild, ...]] = tuple
     why_deaf: Callable[[], str] = str
+    filter: Filter | None = None
     names: Callable[[Collection[str]], Mapping[str, Resolution]] = lambda _: _NO_NAMES
     probe: Callable[[Mapping[Key, Probe]], None] | None = None
     probed: Callable[[], Mapping[Key, ProbeRecord]] = dict

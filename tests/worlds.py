@@ -20,6 +20,7 @@ from reconciler.settings import Settings
 from reconciler.world import Clock, Evidence, World
 from tests.builders import document
 from tests.fake_container import FakeContainer
+from tests.fake_filter import FakeFilter
 from tests.fake_ike import FakeIke
 
 
@@ -48,6 +49,7 @@ class Bench:
     evidence: Evidence = field(default_factory=Evidence)
     hub_networks: Mapping[str, IpNetwork] = field(default_factory=dict)
     container: FakeContainer | None = None
+    filter: FakeFilter | None = None
     journal: Journal | None = None
 
     def __post_init__(self) -> None:
@@ -74,6 +76,7 @@ class Bench:
             why_deaf=lambda: self.evidence.deaf,
             observe_container=lambda: self.container.observe() if self.container else None,
             mend_container=self._mend,
+            filter=self.filter,
             jitter=lambda: 0.5,
             clock=self.clock,
             journal=self.journal,

@@ -27,8 +27,6 @@ from socketserver import StreamRequestHandler, ThreadingTCPServer
 from types import FrameType
 from urllib.request import urlopen
 
-from PIL import Image, ImageDraw, ImageFont
-
 CONFIGURATION = Path("/etc/vpn/swanctl.conf")
 VICI = "unix:///run/vici/charon.vici"
 LOOK_SECONDS = 2.0
@@ -179,15 +177,18 @@ def keep_route_to_hub(settings: Settings) -> None:
 
     charon keeps such a route itself, in table 220; but of two child tunnels that share the route,
     the first to end takes it away from the other. So this one stands before it.
+    The data plane in the kernel has no such device, and its policies need no such route.
     """
-    while not Path("/sys/class/net/ipsec0").exists():
-        time.sleep(0.1)  # there is none with the data plane in the kernel, which needs no route
-    table = ("table", "219")
-    run("ip", "route", "replace", "throw", f"{settings.hub_address}/32", *table)
-    run(
-        *("ip", "route", "replace", settings.hub_subnet, "dev", "ipsec0"),
-        *("src", settings.camera, *table),
-    )
+    while not swanctl("--stats"):
+        time.sleep(0.1)  # charon makes its device before it answers
+    if not Path("/sys/class/net/ipsec0").exists():
+        return
+    # Past it by its ports only: the hub may fetch from the very address that the tunnel leads to.
+    hub = ("to", settings.hub_address, "ipproto", "udp", "dport")
+    for port in ("500", str(settings.hub_port or 4500)):
+        run("ip", "rule", "add", "priority", "218", *hub, port, "lookup", "main")
+    route = (settings.hub_subnet, "dev", "ipsec0", "src", settings.camera)
+    run("ip", "route", "replace", *route, "table", "219")
     run("ip", "rule", "add", "priority", "219", "lookup", "219")
 
 
@@ -208,6 +209,9 @@ def dial_for_ever() -> None:
 
 def picture(airport: str, now: datetime) -> bytes:
     """Draw a JPEG that says whose it is, to people and to programs."""
+    # Not at the top: the health check needs none of it, and is run every few seconds.
+    from PIL import Image, ImageDraw, ImageFont
+
     text = f"{airport} {now:%Y-%m-%dT%H:%M:%SZ}"
     image = Image.new("RGB", (640, 360), (96, 148, 196))
     draw = ImageDraw.Draw(image)

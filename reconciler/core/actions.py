@@ -140,25 +140,34 @@ class RestartContainer:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class LoadFilter:
+    """Put the packet filter in force as it is declared, whole and at once."""
+
+    cause: str
+    name: str = "packet filter"
+
+
 Action = (
     Load | Remove | StartChild | Redial | RekeyIke | RekeyChild | EndChild | EndIke | DropSecret
 )
 ContainerAction = StartContainer | UnpauseContainer | RestartContainer
+AnyAction = Action | ContainerAction | LoadFilter
 
 
-def goal_of(action: Action | ContainerAction) -> str:
+def goal_of(action: AnyAction) -> str:
     """Name what the action is an attempt at; empty: it is never held back."""
     return getattr(action, "goal", "")
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one action. No error: charon, or Docker, accepted it.
+    """What became of one action. No error: whoever was asked has accepted it.
 
     `unreachable`: it was not even asked.
     """
 
-    action: Action | ContainerAction
+    action: AnyAction
     error: str | None = None
     unreachable: bool = False
 
@@ -168,7 +177,7 @@ def _under_way(name: str) -> str:
     return f"{name} may lose what is under way just then, nobody else anything"
 
 
-def impact(action: Action | ContainerAction) -> str:
+def impact(action: AnyAction) -> str:
     """Say who loses packets by this action, and for how long (row N5 of the mission)."""
     match action:
         case Load():
@@ -196,5 +205,7 @@ def impact(action: Action | ContainerAction) -> str:
             return "nobody loses packets: no tunnel is up without it"
         case UnpauseContainer():
             return "nobody loses packets: none pass while it is paused"
+        case LoadFilter():
+            return "nobody loses packets: open connections go on"
         case RestartContainer():
             return "every tunnel is cut until its site has dialled in again"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from reconciler.core.actions import Action, ContainerAction, Load, Outcome, goal_of
+from reconciler.core.actions import Action, AnyAction, Load, Outcome, goal_of
 from reconciler.core.ladder import ONCE
 
 FIRST_S = 5.0
@@ -43,7 +43,7 @@ def delay_s(count: int, jitter: float, first_s: float = FIRST_S) -> float:
     return float(min(doubled * (0.5 + jitter), LONGEST_S))
 
 
-def key_of(action: Action | ContainerAction) -> Key:
+def key_of(action: AnyAction) -> Key:
     """Return what attempts at this action are counted under."""
     return action.name, goal_of(action)
 

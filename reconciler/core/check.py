@@ -25,6 +25,11 @@ WEAK_PSK_CHARACTERS = 20
 HELD_REMOVALS_MORE_THAN = 2
 HELD_REMOVALS_SHARE = 0.3
 _MESSAGE_LIMIT = 300
+# What others wrote may be of any length, and stands in the status once for each fault.
+_LONGEST_PATH, _LONGEST_MESSAGE = 300, 1000
+LONGEST_ID = 100
+# Each unknown key would be a fault of its own.
+_MOST_KEYS = 100
 _WIDEST = {4: 8, 6: 16}
 _SPECIAL = tuple(
     map(
@@ -51,11 +56,15 @@ class Fault:
 
     def __post_init__(self) -> None:
         """Escape what can't be shown: these texts reach terminals, logs and the status file."""
-        object.__setattr__(self, "path", printable(self.path))
-        object.__setattr__(self, "message", printable(self.message))
+        object.__setattr__(self, "path", _cut(printable(self.path), _LONGEST_PATH))
+        object.__setattr__(self, "message", _cut(printable(self.message), _LONGEST_MESSAGE))
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message}"
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[:longest] + "…"
 
 
 def printable(text: str) -> str:
@@ -196,10 +205,15 @@ def _read_airports(airports: Mapping[str, Any], hub: HubFacts) -> _Reading:
         path = f"airports.{airport_id}"
         if not airport_id.isprintable():
             message = "the id has characters that can't be shown; use letters and digits"
-            reading.faults.append(Fault(path, message, printable(airport_id)))
+            shown_id = _cut(printable(airport_id), LONGEST_ID)
+            reading.faults.append(Fault(path, message, shown_id))
+            reading.invalid.append(airport_id)
+        elif len(airport_id) > LONGEST_ID and isinstance(airport, dict) and airport.get("vpn"):
+            message = f"the id is longer than {LONGEST_ID} characters; use a short one"
+            reading.faults.append(Fault(path, message, _cut(airport_id, LONGEST_ID)))
             reading.invalid.append(airport_id)
         elif not isinstance(airport, dict):
-            reading.faults.append(Fault(path, "is not an object", airport_id))
+            reading.faults.append(Fault(path, "is not an object", _cut(airport_id, LONGEST_ID)))
             reading.invalid.append(airport_id)
         elif airport.get("vpn") is not None:
             site, faults = _read_vpn(airport_id, airport["vpn"], hub)
@@ -225,6 +239,9 @@ def _read_vpn(airport_id: str, raw: object, hub: HubFacts) -> tuple[Site | _Abse
         return _Absent.INVALID, [Fault(path, "is not an object", airport_id)]
     if _switched_off(raw):
         return _Absent.DISABLED, _enabled_warning(airport_id, raw)
+    if len(raw) > _MOST_KEYS:
+        message = f"has {len(raw)} keys; known: {', '.join(Vpn.model_fields)}"
+        return _Absent.INVALID, [Fault(path, message, airport_id)]
     try:
         site = site_of(airport_id, Vpn.model_validate(raw))
     except ValidationError as error:
@@ -267,7 +284,7 @@ def _explain(key: str, kind: str, message: str) -> str:
             return f"{shown(key)} stands as a key; known: {known}"
         return f"unknown key; did you mean {near[0]!r}?" if near else f"unknown key; known: {known}"
     text = message.removeprefix("Value error, ")
-    return text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"
+    return _cut(text, _MESSAGE_LIMIT)
 
 
 def _hub_faults(site: Site, hub: HubFacts) -> Iterable[Fault]:

@@ -8,8 +8,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from reconciler.core.packet_filter import COUNTERS, FilterState
 from reconciler.core.reasons import FAILURES
-from reconciler.core.status import ConnectionStatus, ContainerStatus, DaemonStatus, Status
+from reconciler.core.status import (
+    ConnectionStatus,
+    ContainerStatus,
+    DaemonStatus,
+    FilterStatus,
+    Status,
+)
 from reconciler.core.tally import Tally
 
 CONTAINER_STATES = (
@@ -185,6 +192,7 @@ def parts(snapshot: Snapshot) -> Iterator[str]:
     status = snapshot.status
     yield from _daemon(status.daemon)
     yield from _container(status.container)
+    yield from _packet_filter(status.packet_filter)
     yield from _configuration(status)
     yield from _connections(snapshot)
 
@@ -312,6 +320,27 @@ def _container(container: ContainerStatus | None) -> Iterator[str]:
         "Restarts by Docker, since the container was made.",
         container.restart_count,
     )
+
+
+def _packet_filter(found: FilterStatus | None) -> Iterator[str]:
+    """Say nothing of a filter that is not ours to keep."""
+    if found is None:
+        return
+    yield _gauges(
+        "vpn_packet_filter_state",
+        "1 for the state that the packet filter is in.",
+        "state",
+        {state.value: found.state is state for state in FilterState},
+    )
+    yield _gauge(
+        "vpn_packet_filter_as_declared",
+        "1: in force, and by the latest declarations.",
+        found.as_declared,
+    )
+    name, text = "vpn_packet_filter_dropped_packets_total", "Packets from sites, dropped, by cause."
+    counts = {cause: found.dropped_packets.get(cause, 0) for cause in COUNTERS}
+    lines = (f'{name}{{cause="{cause}"}} {count}\n' for cause, count in counts.items())
+    yield _family(name, "counter", text, lines)
 
 
 def _configuration(status: Status) -> Iterator[str]:

@@ -18,6 +18,8 @@ COVER = "***"
 _RUN = 8
 _STEP = 4
 _SHORTEST = 4
+# What is longer can't be a key, which is of 1024 bytes at most, and is remembered in part.
+_LONGEST = 2000
 # So long a text may be a key that stands in the wrong place.
 _LONGEST_SHOWN = 19
 _ADDRESS = re.compile(r"[0-9A-Fa-f]*[.:][0-9A-Fa-f.:]*(/[0-9]{1,3})?\Z")
@@ -79,7 +81,7 @@ class Mask:
 
     def also(self, keys: Iterable[str]) -> "Mask":
         """Return a mask that knows these as well. What was a key once is covered for good."""
-        new = {key for key in keys if len(key) >= _SHORTEST} - self.keys
+        new = {key[:_LONGEST] for key in keys if len(key) >= _SHORTEST} - self.keys
         if not new:
             return self
         runs, words = set[str](), set[str]()
@@ -113,6 +115,8 @@ def _joined(text: str, spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]
     """Put together what touches, and go on to the end of the word on both sides."""
     found: list[tuple[int, int]] = []
     for begin, end in sorted(spans):
+        if found and end <= found[-1][1]:
+            continue  # to walk through the same word for each of its spans would take for ever
         while begin > 0 and _JOINED_BEFORE.match(text[begin - 1]):
             begin -= 1
         while end < len(text) and _JOINED_AFTER.match(text[end]):

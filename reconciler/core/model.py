@@ -23,6 +23,11 @@ from pydantic import (
     field_validator,
 )
 
+from reconciler.core.allow_inbound import (
+    ALLOW_INBOUND_SCHEMA,
+    Allowed,
+    parse_allow_inbound,
+)
 from reconciler.core.crypto import Suite, parse_cipher_and_hash, parse_group
 from reconciler.core.health_check import HEALTH_CHECK_SCHEMA, HealthCheck, parse_health_check
 from reconciler.core.mask import shown
@@ -35,6 +40,8 @@ VICI_EVENT_KEYS = frozenset(
     {"up", "type", "local-host", "local-port", "remote-host", "remote-port", "ike-sa"}
     | {"success", "errmsg", "group", "level", "thread", "ikesa-name", "ikesa-uniqueid", "msg"}
 )
+# charon takes messages of 512 KiB; and RFC 7296 has one byte for how many selectors there are.
+MOST_SUBNETS = 100
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"
 _FQDN = re.compile(r"^(?=.{1,253}$)[A-Za-z0-9_]([A-Za-z0-9_-]{0,62})(\.[A-Za-z0-9_-]{1,63})*\Z")
 _TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
@@ -58,6 +65,8 @@ def _parse_subnets(value: object) -> tuple[IpNetwork, ...]:
     if isinstance(value, list | tuple):
         if not value:
             raise ValueError("the list is empty; name at least one subnet")
+        if len(value) > MOST_SUBNETS:
+            raise ValueError(f"are {len(value)} subnets; at most {MOST_SUBNETS} can be negotiated")
         return _parse_each(value)
     return (parse_subnet(value),)
 
@@ -237,6 +246,15 @@ class Vpn(BaseModel):
         description="What is asked through the tunnel to know that it works: an address (ping), "
         "address:port (tcp), or an object; default: the first camera behind the tunnel.",
     )
+    allow_inbound: Annotated[
+        tuple[Allowed, ...],
+        BeforeValidator(parse_allow_inbound),
+        WithJsonSchema(ALLOW_INBOUND_SCHEMA),
+    ] = Field(
+        (),
+        description="What the site may open towards the hub's side: tcp/21, udp/5000-5010, icmp, "
+        "or objects; default: nothing.",
+    )
 
     @field_validator("type", mode="before")
     @classmethod
@@ -342,6 +360,7 @@ class Site:
         same_next_psk: the new one was declared, and is no other than the present one.
         rekey_after: SAs established before (unix seconds) are renewed; 0: none.
         health_check: what is asked through the tunnel, if that is declared.
+        allow_inbound: what the site may open towards the hub's side.
 
     """
 
@@ -358,6 +377,7 @@ class Site:
     same_next_psk: bool = False
     rekey_after: int = 0
     health_check: HealthCheck | None = None
+    allow_inbound: tuple[Allowed, ...] = ()
 
 
 def check_connection_name(value: object) -> None:
@@ -390,6 +410,7 @@ def site_of(airport_id: str, vpn: Vpn) -> Site:
         same_next_psk=vpn.next_psk == vpn.psk,
         rekey_after=vpn.rekey_after,
         health_check=vpn.health_check,
+        allow_inbound=vpn.allow_inbound,
     )
 
 

@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from reconciler.core.crypto import Suite, hub_proposals
 from reconciler.core.model import IpAddress, IpNetwork, Site
+from reconciler.core.packet_filter import Allowed
 
 _PART_DIGITS = 8
 _IKE_PORT, _NAT_PORT = 500, 4500
@@ -84,6 +85,7 @@ class Connection:
         next_mark: the one of them that belongs to `vpn.next_psk`; empty if there is none.
         rekey_after: SAs established before (unix seconds) are to be renewed.
         declaration: marks of all that is declared, whichever key is answered with.
+        allow_inbound: what the site may open. No part of the mark: charon knows nothing of it.
 
     """
 
@@ -103,6 +105,7 @@ class Connection:
     next_mark: str = ""
     rekey_after: int = 0
     declaration: str = ""
+    allow_inbound: tuple[Allowed, ...] = ()
 
     @property
     def remote_addresses(self) -> tuple[str, ...]:
@@ -219,6 +222,7 @@ def _render_one(site: Site, hub: Hub, proposals: tuple[str, ...], *, with_next: 
         next_mark=mark_under(site, hub, site.next_psk) if site.next_psk else "",
         rekey_after=site.rekey_after,
         declaration="".join([*sorted(ike_marks), mark.child, _digest(hub.mark_key, later)]),
+        allow_inbound=site.allow_inbound,
     )
 
 

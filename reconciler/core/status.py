@@ -16,6 +16,7 @@ from reconciler.core.history import History, LastFailure, Stranger
 from reconciler.core.model import IpNetwork
 from reconciler.core.negotiated import Degradation, Flaw, compare
 from reconciler.core.observed import ChildSa, IkeSa, Observed, Unobserved
+from reconciler.core.packet_filter import FilterState
 from reconciler.core.reasons import Code, Side
 from reconciler.core.render import Connection
 from reconciler.core.rotation import Stage, stage_of
@@ -185,6 +186,21 @@ class ContainerStatus(_Document):
     last_action_at: int = 0
 
 
+class FilterStatus(_Document):
+    """The packet filter: what may come out of the tunnels unasked."""
+
+    state: FilterState = Field(
+        description="in-force; missing, drifted: about to be loaded; unknown: can't be looked at; "
+        "off: by PACKET_FILTER=no."
+    )
+    as_declared: bool = Field(description="In force, and by the latest declarations.")
+    error: str = Field("", description="Why it can't be looked at or loaded.")
+    dropped_packets: dict[str, int] = Field(
+        {}, description="By cause, since the reconciler's start."
+    )
+    last_loaded_at: int = Field(0, description="Unix seconds; 0: not since our start.")
+
+
 class FaultStatus(_Document):
     """One fault of the declaration."""
 
@@ -226,6 +242,7 @@ class Status(_Document):
     connections: dict[str, ConnectionStatus]
     daemon: DaemonStatus
     container: ContainerStatus | None = None
+    packet_filter: FilterStatus | None = Field(None, description="None: none is configured.")
     strangers: tuple[Stranger, ...] = Field(
         (), description="The last peers that fit no declared tunnel, the latest at the end."
     )

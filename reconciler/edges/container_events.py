@@ -30,10 +30,10 @@ _TIMEOUT_S = 2
 _PING_EVERY_S = 10.0
 _FIRST_PAUSE_S = 1.0
 _LONGEST_PAUSE_S = 10.0
-# The last two: what came is no JSON, or not what an event looks like.
+# The last ones: what came is no JSON, or not what an event looks like.
 _BROKEN = (
     *(DockerException, RequestException, HTTPError, OSError, ValueError),
-    *(StreamParseError, AttributeError),
+    *(StreamParseError, AttributeError, TypeError, KeyError, RecursionError),
 )
 
 

@@ -17,6 +17,7 @@ from reconciler.core.actions import (
     StartContainer,
     UnpauseContainer,
 )
+from reconciler.core.reasons import printable
 from reconciler.core.status import ContainerStatus
 from reconciler.errors import ContainerRefused
 
@@ -25,6 +26,13 @@ _ACT_S = 4
 # A charon that hangs does not heed SIGTERM; one that hears it needs far less for its goodbyes.
 _STOP_S = 2
 _LONGEST_WORDS = 200
+_LONGEST_STATE = 40
+# What Docker, or the package that asks it, may raise; the last ones where an answer has not the
+# shape that the package takes for granted.
+BROKEN = (
+    *(DockerException, RequestException, OSError),
+    *(ValueError, TypeError, KeyError, AttributeError, RecursionError),
+)
 _ENGINE = ("Version", "ApiVersion", "MinAPIVersion", "Os", "Arch", "KernelVersion", "GitCommit")
 # Of what inspect tells: nothing that could hold a secret, such as the environment's values.
 _SHOWN: dict[str, tuple[str, ...]] = {
@@ -56,9 +64,12 @@ class Containers:
             found = self._connected(_LOOK_S).inspect_container(self._container)
         except NotFound:
             return ContainerStatus(name=self._container, state="missing")
-        except (DockerException, RequestException) as error:
+        except BROKEN as error:
             self._close()
             return ContainerStatus(name=self._container, state="unknown", error=_words(error))
+        if not isinstance(found, dict):
+            words = "Docker API: an answer that is no object"
+            return ContainerStatus(name=self._container, state="unknown", error=words)
         return _status(self._container, found)
 
     def inspect(self) -> dict[str, Any]:
@@ -75,7 +86,7 @@ class Containers:
             raise ContainerRefused("no Docker API is configured (DOCKER_HOST)")
         try:
             found = question(self._connected(_LOOK_S))
-        except (DockerException, RequestException) as error:
+        except BROKEN as error:
             self._close()
             raise ContainerRefused(_words(error)) from error
         return found if isinstance(found, dict) else {}
@@ -95,7 +106,7 @@ class Containers:
                     client.unpause(action.name)
                 case RestartContainer():
                     client.restart(action.name, timeout=_STOP_S)
-        except (DockerException, RequestException) as error:
+        except BROKEN as error:
             self._close()
             raise ContainerRefused(_words(error)) from error
 
@@ -126,11 +137,13 @@ def _shown(found: dict[str, Any]) -> dict[str, Any]:
             shown[part] = {key: values[key] for key in keys if key in values}
     config = found.get("Config")
     variables = config.get("Env") if isinstance(config, dict) else None
-    shown["variables"] = sorted(one.partition("=")[0] for one in variables or ())
+    variables = variables if isinstance(variables, list) else ()
+    shown["variables"] = sorted(str(one).partition("=")[0] for one in variables)
     mounts = found.get("Mounts")
     shown["mounts"] = [
         {key: mount.get(key) for key in ("Type", "Name", "Source", "Destination", "RW")}
         for mount in (mounts if isinstance(mounts, list) else ())
+        if isinstance(mount, dict)
     ]
     return shown
 
@@ -140,27 +153,35 @@ def _words(error: Exception) -> str:
     if isinstance(error, APIError) and error.status_code == 403:
         return "Docker API: 403, its proxy refuses; has it the same CHARON_CONTAINER?"
     if isinstance(error, APIError):
-        words = " ".join(str(error.explanation).split())[:_LONGEST_WORDS]
+        words = printable(" ".join(str(error.explanation).split()), _LONGEST_WORDS)
         return f"Docker API: {error.status_code} {words}"
     if isinstance(error, Timeout) or isinstance(error.__context__, Timeout):
         return "Docker API: no answer in time"
-    return f"Docker API: {' '.join(str(error).split())[:_LONGEST_WORDS]}"
+    if not isinstance(error, DockerException | RequestException | OSError):
+        return f"Docker API: an answer that can't be understood ({type(error).__name__})"
+    return f"Docker API: {printable(' '.join(str(error).split()), _LONGEST_WORDS)}"
 
 
 def _status(name: str, found: dict[str, object]) -> ContainerStatus:
     state = found.get("State")
     state = state if isinstance(state, dict) else {}
     health = state.get("Health")
-    restarts = found.get("RestartCount")
     return ContainerStatus(
         name=name,
-        state=str(state.get("Status", "unknown")),
-        health=str(health.get("Status", "")) if isinstance(health, dict) else "",
-        restart_count=restarts if isinstance(restarts, int) else 0,
-        exit_code=int(state.get("ExitCode") or 0),
-        out_of_memory=bool(state.get("OOMKilled")),
+        state=printable(str(state.get("Status", "unknown")), _LONGEST_STATE),
+        health=printable(str(health.get("Status", "")), _LONGEST_STATE)
+        if isinstance(health, dict)
+        else "",
+        restart_count=_number(found.get("RestartCount")),
+        exit_code=_number(state.get("ExitCode")),
+        out_of_memory=state.get("OOMKilled") is True,
         started_at=_unix(str(state.get("StartedAt", ""))),
     )
+
+
+def _number(value: object) -> int:
+    """Return a whole number of Docker's, which are of 32 bits; 0 if it is none."""
+    return value if isinstance(value, int) and -(2**31) <= value < 2**31 else 0
 
 
 def _unix(text: str) -> int:

@@ -9,9 +9,11 @@ import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from math import isfinite
 from types import TracebackType
 from typing import Any, TextIO
 
+from reconciler.core.check import printable
 from reconciler.core.mask import Mask
 
 log = logging.getLogger(__name__)
@@ -60,7 +62,9 @@ def _masked(value: Any) -> Any:
     match value:
         case str():
             return _mask.text(value)
-        case bool() | int() | float() | None:
+        case bool() | int() | None:
+            return value
+        case float() if isfinite(value):
             return value
         case Mapping():
             return {str(key): _masked(one) for key, one in value.items()}
@@ -103,8 +107,8 @@ class HumanFormatter(logging.Formatter):
         """Return the line, and below it the traceback of an unexpected error."""
         time = datetime.fromtimestamp(record.created, UTC).strftime("%H:%M:%S")
         given = _fields(record).items()
-        fields = " ".join(f"{key}={value}" for key, value in given if value != "")
-        message = _mask.text(record.getMessage())
+        fields = printable(" ".join(f"{key}={value}" for key, value in given if value != ""))
+        message = printable(_mask.text(record.getMessage()))
         colour = _COLOURS.get(record.levelname, "")
         reset = "\x1b[0m" if colour else ""
         line = f"{time} {colour}{record.levelname.lower():7}{reset} {message} {fields}"

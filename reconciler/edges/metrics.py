@@ -16,12 +16,14 @@ from prometheus_client import (
 )
 
 from reconciler import __version__
-from reconciler.core.actions import Action, ContainerAction, Outcome, RestartContainer
+from reconciler.core.actions import Action, ContainerAction, LoadFilter, Outcome, RestartContainer
 from reconciler.core.families import Snapshot, parts
 from reconciler.core.status import Status
 from reconciler.core.tally import Tally
 
-_ACTIONS = tuple(kind.__name__ for kind in (*Action.__args__, *ContainerAction.__args__))
+_ACTIONS = tuple(
+    kind.__name__ for kind in (*Action.__args__, *ContainerAction.__args__, LoadFilter)
+)
 REASONS = (
     *("start", "timer", "airports.json changed", "orders changed", "failure logged"),
     *("probe changed", "names changed"),

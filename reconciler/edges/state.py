@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+from reconciler.core.nesting import is_too_deep
 from reconciler.core.orders import Orders
 from reconciler.edges.lock import Lock, alone
 from reconciler.errors import StateError
@@ -113,6 +114,8 @@ class State:
             return self._remembered(f"{self._accepted_file}: can't be read", error)
         if not isinstance(accepted, dict):
             return self._remembered(f"{self._accepted_file}: is not an object")
+        if is_too_deep(accepted):
+            return self._remembered(f"{self._accepted_file}: is nested too deeply")
         self._accepted = accepted
         return accepted
 

@@ -83,8 +83,12 @@ class ViciClient:
         self._late = False
 
     def observe(self, *, deep: bool) -> Observed:
-        """Look at daemon, connections, marks and SAs in that order."""
-        return self._call(lambda session: self._observe(session, deep=deep))
+        """Look at daemon, connections, marks and SAs in that order. Raises IkeUnreachable only."""
+        try:
+            return self._call(lambda session: self._observe(session, deep=deep))
+        except IkeRefused as error:
+            refused = f"VICI at {self._path}: a question was refused: {error}"
+            raise IkeUnreachable(refused) from error
 
     def load_connection(self, name: str, settings: Mapping[str, Any]) -> None:
         """Send `load-conn`."""
@@ -143,6 +147,8 @@ class ViciClient:
             client._call(lambda session: session.version())
         except IkeUnreachable:
             return False
+        except IkeRefused:
+            pass  # that is an answer, too
         finally:
             client.close()
         return True
@@ -151,10 +157,11 @@ class ViciClient:
         """Ask one of QUESTIONS and return the whole answer as charon gives it, in texts."""
         event, message = QUESTIONS[question], dict(criteria)
         if not event:
-            return [self._call(lambda session: codec.plain(session.request(question, message)))]
+            return [self._call(lambda session: codec.shown(session.request(question, message)))]
         return self._call(
             lambda session: [
-                codec.plain(told) for told in session.streamed_request(question, event, message)
+                codec.shown(codec.sections(told))
+                for told in [*session.streamed_request(question, event, message)]
             ]
         )
 
@@ -250,7 +257,7 @@ def _listed(session: Session, criteria: Mapping[str, str]) -> dict[str, codec.Ra
     return {
         name: message
         for event in [*session.list_conns(dict(criteria))]
-        for name, message in event.items()
+        for name, message in codec.sections(event).items()
     }
 
 
@@ -259,7 +266,7 @@ def _sas(session: Session) -> tuple[IkeSa, ...]:
     return tuple(
         codec.ike_sa(name, message)
         for event in [*session.list_sas()]
-        for name, message in event.items()
+        for name, message in codec.sections(event).items()
     )
 
 

@@ -17,12 +17,14 @@ from vici.exception import (
 )
 
 from reconciler.core.model import IpNetwork
+from reconciler.core.nesting import is_too_deep
 from reconciler.core.observed import Algorithms, ChildSa, Daemon, IkeSa
+from reconciler.core.reasons import printable
 
 Raw = Mapping[str, Any]
 _ALGORITHM_KEYS = ("encr-alg", "encr-keysize", "integ-alg", "prf-alg", "dh-group")
 # How a session ends: the socket fails, or what came is not VICI. The `vici` package has no one name
-# for that, and reads `errmsg` without looking whether it is there.
+# for that, and reads `errmsg` without looking whether it is there, and a text.
 BROKEN = (
     OSError,
     SessionException,
@@ -31,6 +33,7 @@ BROKEN = (
     struct.error,
     UnicodeDecodeError,
     KeyError,
+    AttributeError,
 )
 
 
@@ -55,12 +58,30 @@ def section(message: Raw, key: str) -> Raw:
     return value if isinstance(value, Mapping) else {}
 
 
+def sections(message: Raw) -> dict[str, Raw]:
+    """Return what a message is about, by name. Raises SessionException for anything but sections.
+
+    To leave out what can't be understood would be to say that it is not there.
+    """
+    for name, value in message.items():
+        if not isinstance(value, Mapping):
+            raise SessionException(f"{printable(name, 40)} is not a section")
+    return dict(message)
+
+
 def texts(message: Raw, key: str) -> tuple[str, ...]:
     """Read one list as texts."""
     value = message.get(key)
     if not isinstance(value, list):
         return ()
     return tuple(v.decode("utf-8", "replace") if isinstance(v, bytes) else str(v) for v in value)
+
+
+def shown(message: Raw) -> dict[str, Any]:
+    """Turn a message into texts, lists and dicts. Raises SessionException if it is too deep."""
+    if is_too_deep(message):
+        raise SessionException("sections are nested too deeply")
+    return {str(key): plain(item) for key, item in message.items()}
 
 
 def plain(value: object) -> Any:

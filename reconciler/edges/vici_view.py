@@ -34,8 +34,7 @@ def ike_view(
         reauthentication_at=_ahead(message, "reauth-time", now),
         tasks=tuple(map(str, tasks)),
         children=tuple(
-            _child_view(child, now, is_as_declared)
-            for child in message.get("child-sas", {}).values()
+            _child_view(child, now, is_as_declared) for child in _sections(message.get("child-sas"))
         ),
     )
 
@@ -63,6 +62,11 @@ def _child_view(message: Plain, now: int, is_as_declared: Callable[[str], bool])
         sent_packets=_number(message, "packets-out"),
         last_sent_at=_ago(message, "use-out", now),
     )
+
+
+def _sections(value: object) -> list[Plain]:
+    inner = value.values() if isinstance(value, Mapping) else ()
+    return [one for one in inner if isinstance(one, Mapping)]
 
 
 def _text(message: Plain, key: str) -> str:

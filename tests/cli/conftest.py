@@ -1,6 +1,7 @@
 """The command line in this process, with files of its own and no charon."""
 
 import logging
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +44,13 @@ class Installation:
         self._read()
         code = main([command, *self.flags, *arguments])
         return Answer(code, *self._read())
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
 
 
 @pytest.fixture

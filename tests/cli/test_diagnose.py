@@ -22,8 +22,11 @@ from reconciler.edges.recent_log import recent_file
 from reconciler.edges.status_file import write_status
 from reconciler.edges.vici_client import QUESTIONS
 from reconciler.errors import DiagnoseError
+from reconciler.service import http_access
+from reconciler.settings import Settings
 from tests.builders import connections, document, vpn
 from tests.cli.conftest import Answer, Installation
+from tests.edges.certificates import write_certificate
 from tests.edges.docker_server import docker_server
 from tests.edges.test_status_file import status
 from tests.edges.vici_samples import ALGORITHMS, IKE, KSPB, STATS, VERSION
@@ -142,6 +145,36 @@ def test_no_secret_is_anywhere_in_the_archive_nor_in_what_is_printed(
     container = json.loads(members["container.json"])
     assert container["variables"] == ["DATAPLANE", "KEY"]
     assert container["HostConfig"] == {"NetworkMode": "host"}
+
+
+def test_where_metrics_ask_for_a_token_it_is_sent_and_stands_nowhere_in_the_archive(
+    site: Installation, tmp_path: Path
+) -> None:
+    token, path = "c0ffee5ec2e7c0ffee5ec2e7", tmp_path / "token"
+    path.write_text(token)
+    certificate, key = write_certificate(tmp_path, "hub.example")
+    flags = (
+        f"--http-token-file={path}",
+        f"--http-tls-certificate={certificate}",
+        f"--http-tls-key={key}",
+    )
+    settings = Settings(
+        http_token_file=str(path),
+        http_tls_certificate=str(certificate),
+        http_tls_key=str(key),
+    )
+    # A page that tells it, to see that it would be found.
+    told = f"vpn_up 1\n# {token}\n".encode()
+    server = HttpServer(
+        ("127.0.0.1", 0), {"/metrics": lambda: metrics_answer(told)}, http_access(settings)
+    )
+    server.start()
+    try:
+        _, members = archive(site, f"--listen=127.0.0.1:{server.port}", *flags)
+    finally:
+        server.stop()
+    assert members["metrics.txt"].startswith(b"vpn_up 1\n")
+    assert not [name for name, content in members.items() if token.encode() in content]
 
 
 def test_what_matters_is_in_it(site: Installation, charon: ViciServer) -> None:

@@ -41,6 +41,7 @@ def test_other_variables_and_flags_do_not_matter() -> None:
         ("RESTARTS_PER_HOUR", "1", 1),
         ("RESTARTS_PER_HOUR", "1000", 1000),
         ("LISTEN", "[::1]:9580", "[::1]:9580"),
+        ("HTTP_TOKEN_FILE", "/config/token", "/config/token"),
         ("RESYNC_SECONDS", "5", 5.0),
         ("RESYNC_SECONDS", "300", 300.0),
         ("DPD_DELAY_SECONDS", "10", 10),
@@ -105,6 +106,36 @@ def test_a_bad_value_is_refused_and_its_setting_named(name: str, text: str) -> N
 )
 def test_the_address_to_listen_at(listen: str, address: tuple[str, int]) -> None:
     assert Settings(listen=listen).listen_address == address
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [("HTTP_TLS_CERTIFICATE", "HTTP_TLS_KEY"), ("HTTP_TLS_KEY", "HTTP_TLS_CERTIFICATE")],
+)
+def test_certificate_and_key_need_each_other(given: str, missing: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{given}: needs {missing} as well$"):
+        read_settings({given: "/config/x.pem", missing: ""}, {})
+    both = read_settings({given: "/a.pem", missing: "/b.pem"}, {})
+    assert {both.http_tls_certificate, both.http_tls_key} == {"/a.pem", "/b.pem"}
+
+
+@pytest.mark.parametrize(
+    ("listen", "is_open"),
+    [
+        *(
+            ("127.0.0.1:1", False),
+            ("127.8.8.8:1", False),
+            ("[::1]:1", False),
+            ("localhost:1", False),
+        ),
+        *(("0.0.0.0:1", True), ("[::]:1", True), ("192.168.1.2:1", True), ("hub.example:1", True)),
+    ],
+)
+def test_what_listens_beyond_this_machine_without_a_token_is_open(
+    listen: str, *, is_open: bool
+) -> None:
+    assert Settings(listen=listen).is_open is is_open
+    assert not Settings(listen=listen, http_token_file="/config/http").is_open  # noqa: S106
 
 
 def test_every_setting_has_a_line_of_help() -> None:

@@ -6,18 +6,18 @@ import pytest
 
 from tests.e2e.stack import (
     Stack,
-    demo_set_aside,
     keep_evidence,
     left_over,
     make_elsewhere,
     remove_elsewhere,
+    set_aside,
 )
 
 
 @pytest.fixture(scope="session")
 def whole_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("stack"))
-    with demo_set_aside():
+    with set_aside():
         stack.demo("down")
         make_elsewhere()
         try:

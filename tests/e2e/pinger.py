@@ -39,10 +39,13 @@ class Pinger:
 
     def send(self) -> None:
         for address in self.addresses:
-            sequence = self.sent[address]
-            with contextlib.suppress(OSError):  # what can't be sent counts as lost
-                self.socket.sendto(echo_request(self.identifier, sequence & 0xFFFF), (address, 0))
-            self.sent[address] += 1
+            self.send_to(address)
+
+    def send_to(self, address: str) -> None:
+        sequence = self.sent[address]
+        with contextlib.suppress(OSError):  # what can't be sent counts as lost
+            self.socket.sendto(echo_request(self.identifier, sequence & 0xFFFF), (address, 0))
+        self.sent[address] += 1
 
     def receive(self, until_s: float) -> None:
         while (left := until_s - time.monotonic()) > 0:

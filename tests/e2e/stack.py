@@ -62,18 +62,28 @@ def assert_nothing_lost(losses: Mapping[str, Loss], *, replaced: str = "") -> No
 class Stack:
     """The running stack. All times are deadlines, never sleeps."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        prefix: str = PREFIX,
+        project: str = PROJECT,
+        http_port: int = HTTP_PORT,
+    ) -> None:
         self.folder = folder
+        self.prefix, self.project, self.http_port = prefix, project, http_port
+        self.gateway, self.reconciler, self.pause = (
+            f"{prefix}{name}" for name in ("gateway", "reconciler", "pause")
+        )
         self.demo_output = ""
         self.airports_file = folder / "airports.json"
         self.status_file = folder / "cache" / "vpn-status.json"
         self.environment = {
             **os.environ,
-            "COMPOSE_PROJECT_NAME": PROJECT,
-            "NAME_PREFIX": PREFIX,
+            "COMPOSE_PROJECT_NAME": project,
+            "NAME_PREFIX": prefix,
             "DEMO_DIR": str(folder),
             "NETWORK_PREFIX": NETWORK_PREFIX,
-            "HTTP_PORT": str(HTTP_PORT),
+            "HTTP_PORT": str(http_port),
             "WEB_PORT": str(WEB_PORT),
             "PROMETHEUS_PORT": str(PROMETHEUS_PORT),
             "ALERTMANAGER_PORT": str(ALERTMANAGER_PORT),
@@ -108,6 +118,7 @@ class Stack:
     def write(self, text: str) -> None:
         draft = self.airports_file.with_suffix(".draft")
         draft.write_text(text)
+        draft.chmod(0o640)  # it holds keys; the group is the folder's
         draft.replace(self.airports_file)
 
     def edit(self, change: Callable[[Airports], object]) -> None:
@@ -168,7 +179,7 @@ class Stack:
 
     @contextlib.contextmanager
     def vici(self) -> Iterator[ViciClient]:
-        client = ViciClient(str(volume_path(f"{PROJECT}_vici") / "charon.vici"))
+        client = ViciClient(str(volume_path(f"{self.project}_vici") / "charon.vici"))
         try:
             yield client
         finally:
@@ -184,7 +195,8 @@ class Stack:
     def http(self, path: str) -> tuple[int, str]:
         """Ask the reconciler; 0 if it does not answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{HTTP_PORT}{path}", timeout=5) as answer:
+            url = f"http://127.0.0.1:{self.http_port}{path}"
+            with urllib.request.urlopen(url, timeout=5) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -228,7 +240,7 @@ class Stack:
             f"sys.stdout.buffer.write(u.urlopen('http://{camera}/snapshot.jpg', timeout=5).read())"
         )
         done = subprocess.run(
-            ["docker", "exec", RECONCILER, "python", "-c", script],
+            ["docker", "exec", self.reconciler, "python", "-c", script],
             capture_output=True,
             check=False,
         )
@@ -237,7 +249,7 @@ class Stack:
     @contextlib.contextmanager
     def pinging(self, *cameras: str, interval_s: float = PING_EVERY_S) -> Iterator[dict[str, Loss]]:
         """Ping through tunnels at 20 Hz meanwhile; the losses are filled in afterwards."""
-        pid = docker("inspect", "--format", "{{.State.Pid}}", PAUSE).strip()
+        pid = docker("inspect", "--format", "{{.State.Pid}}", self.pause).strip()
         program = [sys.executable, str(ROOT / "tests" / "e2e" / "pinger.py"), str(interval_s)]
         process = subprocess.Popen(
             ["nsenter", f"--net=/proc/{pid}/ns/net", *program, *cameras], stdout=subprocess.PIPE
@@ -271,9 +283,10 @@ class Stack:
     def swanctl(self, configuration: str) -> None:
         """Load connections as somebody would by hand, in charon's container."""
         path = "/tmp/by-hand.conf"  # noqa: S108 - in the container
-        docker("exec", "-i", GATEWAY, "sh", "-c", f"cat >{path}", stdin=configuration.encode())
+        write = ("exec", "-i", self.gateway, "sh", "-c", f"cat >{path}")
+        docker(*write, stdin=configuration.encode())
         uri = "unix:///run/vici/charon.vici"
-        docker("exec", GATEWAY, "swanctl", "--load-conns", "--file", path, "--uri", uri)
+        docker("exec", self.gateway, "swanctl", "--load-conns", "--file", path, "--uri", uri)
 
     def move(self, container: str, old: str, new: str) -> None:
         """Take an address away from a container, and give it another one instead."""
@@ -287,7 +300,7 @@ class Stack:
     @contextlib.contextmanager
     def site(self, airport: str, psk: str, lan: str, camera: str, **more: str) -> Iterator[str]:
         """Run one more airport, which dials the published ports of the host."""
-        name, secret = f"{PREFIX}site-{airport}", self.folder / "secrets" / f"{airport}.psk"
+        name, secret = f"{self.prefix}site-{airport}", self.folder / "secrets" / f"{airport}.psk"
         secret.write_text(psk)
         os.chown(secret, 10001, 10001)
         secret.chmod(0o600)
@@ -343,11 +356,11 @@ def new_psk() -> str:
 
 
 @contextlib.contextmanager
-def demo_set_aside() -> Iterator[None]:
+def set_aside(project: str = "demo") -> Iterator[None]:
     """Stop a demo that runs here, as it holds UDP 500 and 4500; afterwards start it again."""
-    label = "label=com.docker.compose.project=demo"
+    label = f"label=com.docker.compose.project={project}"
     running = docker("ps", "--quiet", "--filter", label).split()
-    compose = ("docker", "compose", "--project-name", "demo", "--file", "compose.demo.yaml")
+    compose = ("docker", "compose", "--project-name", project, "--file", "compose.demo.yaml")
     command = [*compose, "--project-directory", str(ROOT)]
     if running:
         subprocess.run([*command, "stop", "--timeout", "5"], cwd=ROOT, check=True)
@@ -358,22 +371,22 @@ def demo_set_aside() -> Iterator[None]:
             subprocess.run([*command, "start"], cwd=ROOT, check=True)
 
 
-def make_elsewhere() -> None:
-    remove_elsewhere()
-    docker(
-        "network", "create", "--subnet", ELSEWHERE_SUBNET, "--gateway", ELSEWHERE_HOST, ELSEWHERE
-    )
+def make_elsewhere(
+    network: str = ELSEWHERE, subnet: str = ELSEWHERE_SUBNET, host: str = ELSEWHERE_HOST
+) -> None:
+    remove_elsewhere(network)
+    docker("network", "create", "--subnet", subnet, "--gateway", host, network)
 
 
-def remove_elsewhere() -> None:
-    for name in docker("ps", "--all", "--quiet", "--filter", f"network={ELSEWHERE}").split():
+def remove_elsewhere(network: str = ELSEWHERE) -> None:
+    for name in docker("ps", "--all", "--quiet", "--filter", f"network={network}").split():
         docker("rm", "--force", name)
-    docker("network", "rm", ELSEWHERE, check=False)
+    docker("network", "rm", network, check=False)
 
 
-def left_over() -> list[str]:
+def left_over(project: str = PROJECT) -> list[str]:
     """Return the containers, networks and volumes that are there of the stack."""
-    mine = ("--quiet", "--filter", f"label=com.docker.compose.project={PROJECT}")
+    mine = ("--quiet", "--filter", f"label=com.docker.compose.project={project}")
     containers = docker("ps", "--all", *mine).split()
     return (
         containers + docker("network", "ls", *mine).split() + docker("volume", "ls", *mine).split()
@@ -385,7 +398,7 @@ def keep_evidence(stack: Stack, name: str) -> None:
     folder = ARTIFACTS / "".join(c if c.isalnum() or c in "-_" else "_" for c in name)[:80]
     folder.mkdir(parents=True, exist_ok=True)
     for container in docker(
-        "ps", "--all", "--format", "{{.Names}}", "--filter", f"name={PREFIX}"
+        "ps", "--all", "--format", "{{.Names}}", "--filter", f"name={stack.prefix}"
     ).split():
         with (folder / f"{container}.log").open("wb") as file:
             command = ["docker", "logs", "--timestamps", container]
@@ -394,8 +407,8 @@ def keep_evidence(stack: Stack, name: str) -> None:
         shutil.copy(stack.status_file, folder)
     uri = "unix:///run/vici/charon.vici"
     view = docker(
-        "exec", GATEWAY, "timeout", "10", "swanctl", "--list-sas", "--uri", uri, check=False
+        "exec", stack.gateway, "timeout", "10", "swanctl", "--list-sas", "--uri", uri, check=False
     )
     (folder / "list-sas.txt").write_text(view)
-    plan = docker("exec", RECONCILER, "reconciler", "plan", check=False)
+    plan = docker("exec", stack.reconciler, "reconciler", "plan", check=False)
     (folder / "plan.txt").write_text(plan)

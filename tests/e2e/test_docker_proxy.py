@@ -1,5 +1,6 @@
 """The reconciler's only way to Docker: one container is looked at and mended, and nothing else."""
 
+import contextlib
 import socket
 
 import pytest
@@ -184,6 +185,31 @@ def test_a_second_request_on_the_same_connection_is_judged_as_the_first() -> Non
         answers = b"".join(iter(lambda: connection.recv(4096), b""))
     assert answers.count(b"HTTP/1.1 200") == 1
     assert answers.count(b"HTTP/1.1 403") == 1
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize(
+    "query", ["", "?filters=%7B%7D", f"?filters=%7B%22container%22%3A%5B%22{RECONCILER}%22%5D%7D"]
+)
+def test_of_events_only_those_of_this_container_are_told_whatever_is_asked_for(query: str) -> None:
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(1)
+        connection.connect(str(volume_path(f"{PROJECT}_docker") / "docker.sock"))
+        connection.sendall(f"GET /events{query} HTTP/1.1\r\nHost: docker\r\n\r\n".encode())
+        told = b""
+
+        def heard_of_the_gateway() -> bool:
+            nonlocal told
+            # The other's come first, so they would have been told by then.
+            docker("exec", RECONCILER, "true")
+            docker("exec", GATEWAY, "true")
+            with contextlib.suppress(TimeoutError):
+                while part := connection.recv(65536):
+                    told += part
+            return GATEWAY.encode() in told
+
+        eventually(heard_of_the_gateway, 30, "an event of the gateway's container")
+    assert RECONCILER.encode() not in told
 
 
 @pytest.mark.usefixtures("stack")

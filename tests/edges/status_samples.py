@@ -3,6 +3,7 @@
 from typing import Any
 
 from reconciler.core.negotiated import Flaw
+from reconciler.core.packet_filter import FilterState
 from reconciler.core.reasons import Code
 from reconciler.core.status import (
     AttemptStatus,
@@ -11,6 +12,7 @@ from reconciler.core.status import (
     ContainerStatus,
     DaemonStatus,
     DegradedReason,
+    FilterStatus,
     LoopStatus,
     State,
     Status,
@@ -72,4 +74,5 @@ def everything() -> Status:
     down = tunnel("down", reason_code=Code.DEAD_PEER, attempts=(made,))
     down = down.model_copy(update={"connection_name": "kczk_vpn", "airport_id": "kczk"})
     container = ContainerStatus(name="gateway", state="running", health="healthy", restart_count=2)
-    return status(up, down).model_copy(update={"container": container})
+    filter_ = FilterStatus(state=FilterState.IN_FORCE, as_declared=True)
+    return status(up, down).model_copy(update={"container": container, "packet_filter": filter_})

@@ -2,9 +2,12 @@
 
 import gzip
 import json
+import re
 import socket
+import threading
 from collections.abc import Iterator
-from http.client import HTTPConnection, HTTPResponse
+from http.client import HTTPConnection, HTTPException, HTTPResponse
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +19,7 @@ from reconciler.edges.http import (
     metrics_answer,
     plain,
 )
+from tests.docker import eventually
 
 
 def broken() -> Answer:
@@ -134,6 +138,111 @@ def test_a_client_that_says_nothing_keeps_nobody_waiting(server: HttpServer) -> 
     silent.connect()
     assert ask(server, "/healthz")[0].status == 200
     silent.close()
+
+
+# Clients that take more than their share
+
+
+def connect(server: HttpServer) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", server.port), timeout=30)
+
+
+def is_hung_up_on(connection: socket.socket) -> bool:
+    """Whether the other end has closed, with or without an answer."""
+    try:
+        while connection.recv(65536):
+            pass
+    except ConnectionError:
+        pass
+    except TimeoutError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize("drip", [b"", b"X-Slow: 1\r\n"], ids=["silent", "a line at a time"])
+def test_who_takes_too_long_is_hung_up_on(drip: bytes) -> None:
+    """However it keeps the connection busy: the time is for all of it, not from byte to byte."""
+    server = HttpServer(("127.0.0.1", 0), {"/x": lambda: plain(True, "x")}, patience_s=1)
+    server.start()
+
+    def drop() -> bool:
+        try:
+            slow.sendall(drip)
+            slow.settimeout(0.1)
+            return slow.recv(100) == b""
+        except TimeoutError:
+            return False
+        except ConnectionError:
+            return True
+
+    try:
+        with connect(server) as slow:
+            slow.sendall(b"GET /x HTTP/1.0\r\n")
+            eventually(drop, 30, "it is hung up on")
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET /status HTTP/1.0\r\n" + b"X: " + b"y" * 40_000 + b"\r\n\r\n",
+        b"GET /status HTTP/1.0\r\n" + b"".join(b"X-%d: 1\r\n" % n for n in range(90)) * 30,
+        b"GET /" + b"a" * 60_000 + b" HTTP/1.0\r\n\r\n",
+        b"\0" * 100_000,
+    ],
+    ids=["one long header", "many headers", "a long path", "no request at all"],
+)
+def test_a_request_that_is_too_large_is_refused_before_it_is_read(
+    server: HttpServer, request_: bytes
+) -> None:
+    with connect(server) as connection:
+        answer = b""
+        try:
+            connection.sendall(request_)
+            while part := connection.recv(65536):
+                answer += part
+        except ConnectionError:
+            pass  # what it had not read yet makes it a reset
+        assert b'"timestamp"' not in answer
+        assert not answer or re.match(rb"HTTP/1.0 4|<!DOCTYPE", answer), answer
+    assert ask(server, "/healthz")[0].status == 200
+
+
+def test_of_too_many_connections_the_oldest_must_go_and_a_newcomer_is_served(
+    server: HttpServer,
+) -> None:
+    def served() -> bool:
+        try:
+            return ask(server, "/healthz")[0].status == 200
+        except (OSError, HTTPException):
+            return False  # so many at once that not even the oldest were gone yet
+
+    idle = [connect(server) for _ in range(40)]
+    try:
+        eventually(served, 8, "a newcomer is served")
+        idle[0].settimeout(8)  # earlier than it would be hung up on for its silence
+        assert is_hung_up_on(idle[0])
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_when_all_are_gone_nothing_is_left_of_them(server: HttpServer) -> None:
+    def threads() -> int:
+        return sum("process_request" in thread.name for thread in threading.enumerate())
+
+    def descriptors() -> int:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    eventually(lambda: threads() == 0, 30, "no connection is left of earlier tests")
+    before = descriptors()
+    for _ in range(3):
+        idle = [connect(server) for _ in range(20)]
+        for connection in idle:
+            connection.close()
+    eventually(lambda: threads() == 0, 30, "every thread ends")
+    eventually(lambda: descriptors() <= before, 30, "every descriptor is closed")
 
 
 def test_the_software_is_not_told_by_version(server: HttpServer) -> None:

@@ -16,8 +16,16 @@ from reconciler.core.actions import (
     UnpauseContainer,
 )
 from reconciler.core.history import Stranger
+from reconciler.core.packet_filter import FilterState
 from reconciler.core.reasons import FAILURES, Code
-from reconciler.core.status import AttemptStatus, ContainerStatus, DaemonStatus, State, Status
+from reconciler.core.status import (
+    AttemptStatus,
+    ContainerStatus,
+    DaemonStatus,
+    FilterStatus,
+    State,
+    Status,
+)
 from reconciler.core.tally import Tally
 from reconciler.edges.metrics import Metrics
 from tests.builders import connection
@@ -305,6 +313,32 @@ def test_the_container_is_in_exactly_one_state(metrics: Metrics) -> None:
     assert value(metrics, "vpn_container_next_attempt_timestamp_seconds") == 1_750_000_090
 
 
+def test_the_packet_filter_is_in_exactly_one_state_and_its_drops_are_counted(
+    metrics: Metrics,
+) -> None:
+    found = FilterStatus(
+        state=FilterState.DRIFTED, as_declared=False, dropped_packets={"unasked": 7}
+    )
+    publish(metrics, status(reachable=False).model_copy(update={"packet_filter": found}))
+    found_in = families(metrics)
+    samples = found_in["vpn_packet_filter_state"].samples
+    assert {s.labels["state"]: s.value for s in samples} == {
+        state: float(state == "drifted") for state in FilterState
+    }
+    assert value(metrics, "vpn_packet_filter_as_declared") == 0
+    samples = found_in["vpn_packet_filter_dropped_packets"].samples
+    assert {s.labels["cause"]: s.value for s in samples} == {
+        "redirects": 0,
+        "spoofed": 0,
+        "unasked": 7,
+    }
+
+
+def test_without_a_packet_filter_nothing_is_said_of_one(metrics: Metrics) -> None:
+    publish(metrics, status())
+    assert not any(name.startswith("vpn_packet_filter") for name in families(metrics))
+
+
 def test_without_a_docker_api_nothing_is_said_of_the_container(metrics: Metrics) -> None:
     publish(metrics, status(tunnel()))
     assert "vpn_container_state" not in families(metrics)
@@ -369,7 +403,7 @@ def test_what_failed_in_a_round_is_counted(metrics: Metrics) -> None:
 def test_names_units_and_labels_follow_the_rules(metrics: Metrics) -> None:
     publish(metrics, everything())
     bounded = {"state", "direction", "result", "action", "reason", "version", "le", "sa"}
-    bounded |= {"health", "priority", "stage", "data_plane"}
+    bounded |= {"health", "priority", "stage", "data_plane", "cause"}
     for name, family in families(metrics).items():
         assert re.fullmatch(r"vpn_[a-z0-9]+(_[a-z0-9]+)*", name)
         assert family.documentation

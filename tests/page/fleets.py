@@ -4,6 +4,7 @@ import random
 import time
 from typing import Any
 
+from reconciler.core.packet_filter import FilterState
 from reconciler.core.reasons import MEANINGS, Code
 from reconciler.core.status import (
     CameraStatus,
@@ -11,6 +12,7 @@ from reconciler.core.status import (
     ConnectionStatus,
     ContainerStatus,
     DaemonStatus,
+    FilterStatus,
     LoopStatus,
     State,
     Status,
@@ -112,6 +114,9 @@ def document(*connections: Document, **changes: Any) -> Document:
         ),
         container=ContainerStatus(
             name="gateway", state="running", health="healthy", started_at=now - 90_000
+        ),
+        packet_filter=FilterStatus(
+            state=FilterState.IN_FORCE, as_declared=True, dropped_packets={"unasked": 12}
         ),
         configuration=ConfigurationStatus(
             path="/config/airports.json",

@@ -294,6 +294,32 @@ def test_the_hub_says_what_is_wrong_with_it_on_every_view(page: Page, served: Se
     expect(page.get_by_role("link", name=re.compile(r"Hub \(4 to look at\)"))).to_be_visible()
 
 
+@pytest.mark.parametrize(
+    ("state", "as_declared", "error", "words"),
+    [
+        ("in-force", True, "", ""),
+        ("drifted", False, "", "the packet filter is not in force as declared"),
+        ("unknown", False, "no such file", "the packet filter is not in force as declared"),
+        ("off", False, "", "the packet filter is off"),
+    ],
+)
+def test_the_hub_says_how_its_packet_filter_is(
+    page: Page, served: Served, state: str, as_declared: bool, error: str, words: str
+) -> None:
+    made = document(connection("kspb"))
+    made["packet_filter"] |= {"state": state, "as_declared": as_declared, "error": error}
+    served.show(made)
+    page.goto(f"{served.url}#/hub")
+    card = page.locator("#hub .card", has_text="Packet filter")
+    expect(card).to_contain_text(state)
+    expect(card).to_contain_text("12 unasked")
+    expect(card).to_contain_text(error)
+    if words:
+        expect(page.locator("#hub .matters")).to_contain_text(words)
+    else:
+        expect(page.locator("#hub .matters")).to_have_count(0)
+
+
 def test_times_are_the_airports_or_the_viewers_and_the_choice_is_kept(
     page: Page, served: Served
 ) -> None:

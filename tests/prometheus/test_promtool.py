@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.edges.certificates import write_certificate
 from tests.prometheus.rules import ROOT, TESTS, rule_tests
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
@@ -119,10 +120,16 @@ def test_the_scrape_configuration_of_the_documentation_is_accepted(tmp_path: Pat
     assert shown
     tmp_path.chmod(0o755)
     shutil.copytree(MANIFESTS / "rules", tmp_path / "rules")
+    token, (certificate, _) = tmp_path / "token", write_certificate(tmp_path, "vpn.example.org")
+    token.touch()
     for example in shown:
         (tmp_path / "prometheus.yml").write_text(example)
         code, words = inside(
             *("vpn-prometheus", "promtool", "check", "config", "/p/prometheus.yml"),
-            volumes={tmp_path: "/p"},
+            volumes={
+                tmp_path: "/p",
+                token: "/etc/prometheus/vpn-token",
+                certificate: "/etc/prometheus/vpn-ca.pem",
+            },
         )
         assert code == 0, words

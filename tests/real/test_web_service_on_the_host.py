@@ -3,14 +3,18 @@
 charon listens on other ports here than 500 and 4500, which a demo or another test may hold.
 """
 
+import json
 import os
 import secrets
+import socket
 import subprocess
 from collections.abc import Iterator
+from ipaddress import ip_network
 from pathlib import Path
 
 import pytest
 
+from reconciler.core.packet_filter import TABLE, FilterRules, SiteRules, nft_script
 from tests.docker import docker, eventually, run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
@@ -20,6 +24,8 @@ NETWORKS = {SITE: ("10.214.10.0/28", "10.214.10.1"), WEB: ("10.214.11.0/28", "10
 LAN, CAMERA = "192.168.91.0/24", "192.168.91.100"
 PORT, NAT_PORT = 1500, 14500
 USER = 10001
+
+RULES = FilterRules((SiteRules("khost_vpn", (ip_network(LAN),)),))
 
 STRONGSWAN = f"""\
 include /etc/strongswan.userspace.conf
@@ -106,6 +112,10 @@ def web(tmp_path: Path) -> Iterator[str]:
             *("--env", "STRONGSWAN_CONF=/etc/vpn/strongswan.conf"),
             *("--entrypoint", "with-capabilities", "vpn-charon", "charon-systemd"),
         )
+        assert TABLE not in nft("list", "tables"), (
+            "a filter is in force on this host: stop that first"
+        )
+        nft("-f", "-", stdin=nft_script(RULES))
         docker(
             *("run", "--detach", "--name", SITE, "--network", SITE, *tunnel),
             *("--volume", f"{tmp_path / 'psk'}:/run/secrets/psk:ro"),
@@ -120,10 +130,22 @@ def web(tmp_path: Path) -> Iterator[str]:
         )
         yield WEB
     finally:
+        nft("delete", "table", *TABLE.split(), check=False)
         for name in NAMES:
             print(name, run("docker", "logs", name, both=True, check=False)[-3000:])
         docker("stop", "--time", "5", HUB, check=False)  # it takes its routes along
         remove()
+
+
+def nft(*words: str, stdin: str = "", check: bool = True) -> str:
+    """Run the hub's nft, on the host's network."""
+    command = ("exec", "--interactive", HUB, "with-capabilities", "nft", *words)
+    return docker(*command, stdin=stdin.encode(), check=check)
+
+
+def unasked() -> int:
+    printed = nft("list", "counter", *TABLE.split(), "unasked")
+    return int(printed.split("packets")[1].split()[0])
 
 
 def from_web(program: str) -> bytes:
@@ -140,3 +162,25 @@ def test_a_container_on_a_bridge_network_reaches_cameras_over_http_and_rtsp_by_t
     assert seen
     own = NETWORKS[web][0].rpartition(".")[0]
     assert not [line for line in seen if f"camera: {own}." in line], "it is hidden by the host"
+
+
+def test_the_filter_keeps_a_site_from_the_hosts_ports_and_from_its_containers(web: str) -> None:
+    eventually(lambda: b"khost 20" in from_web(FETCH), 60, "a picture", every_s=1)
+    bridge = json.loads(docker("inspect", WEB))[0]["NetworkSettings"]["Networks"][WEB]
+    with socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        for address in (NETWORKS[WEB][1], bridge["IPAddress"]):
+            before = unasked()
+            assert not opens(address, port), address
+            assert unasked() > before, address
+        nft("delete", "table", *TABLE.split())
+        assert opens(NETWORKS[WEB][1], port), "it was the filter that kept it out"
+
+
+def opens(address: str, port: int) -> bool:
+    """Connect from the site's LAN, through its tunnel."""
+    program = (
+        f"import socket; socket.create_connection(({address!r}, {port}), 4, ({CAMERA!r}, 0)); "
+        "print('open')"
+    )
+    return "open" in docker("exec", SITE, "python3", "-c", program, check=False)

@@ -1,7 +1,7 @@
-// The hub itself: charon, its container, airports.json and the reconciler.
+// The hub itself: charon, its container, the packet filter, airports.json and the reconciler.
 
 import { h, patch } from "./dom.js";
-import { number, text, texts } from "./model.js";
+import { number, object, text, texts } from "./model.js";
 import { ago, agoAndWhen, badge, facts, icon, section } from "./parts.js";
 import { myZone } from "./times.js";
 
@@ -13,7 +13,7 @@ export function showHub(root, { hub }, context) {
     hub.problems.length > 0 && h("div", { class: "matters" }, hub.problems.map((problem) =>
       h("p", { key: problem.text, class: `notice ${problem.grave ? "grave" : ""}` }, icon(problem.grave ? "down" : "trouble"),
         h("span", {}, h("strong", {}, `${problem.text}.`), problem.more && [" ", h("span", { class: "more" }, problem.more)])))),
-    h("div", { class: "cards" }, daemon(hub, given), reconciler(hub), container(hub, given), configuration(hub, given)),
+    h("div", { class: "cards" }, daemon(hub, given), reconciler(hub), container(hub, given), filter(hub, given), configuration(hub, given)),
     strangers(hub, given));
 }
 
@@ -46,6 +46,17 @@ function container({ container: found }, { now, zone }) {
     ["Out of memory", found.out_of_memory === true && "yes"],
     ["Next attempt", time(found.next_attempt)],
     ["Last action", text(found.last_action) && [found.last_action, " ", time(found.last_action_at)]],
+  ]));
+}
+
+function filter({ filter: found }, { now, zone }) {
+  if (!found) return section("Packet filter", h("p", {}, "None is configured."));
+  const dropped = Object.entries(object(found.dropped_packets)).map(([cause, count]) => `${number(count)} ${cause}`);
+  return section("Packet filter", facts([
+    ["State", badge(found.as_declared === true ? "up" : "trouble", { word: text(found.state) })],
+    ["Error", text(found.error)],
+    ["Dropped packets", dropped.join(", ")],
+    ["Last loaded", number(found.last_loaded_at) > 0 && agoAndWhen(found.last_loaded_at, zone, now)],
   ]));
 }
 

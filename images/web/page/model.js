@@ -124,10 +124,11 @@ export function counted(airports) {
 function hub(document) {
   const daemon = object(document.daemon);
   const container = isObject(document.container) ? document.container : null;
+  const filter = isObject(document.packet_filter) ? document.packet_filter : null;
   const configuration = object(document.configuration);
   const reconciler = object(document.reconciler);
   const made = {
-    daemon, container, configuration, reconciler,
+    daemon, container, filter, configuration, reconciler,
     strangers: objects(document.strangers),
     faults: objects(configuration.faults),
     held: texts(configuration.removals_held),
@@ -137,12 +138,17 @@ function hub(document) {
 }
 
 /** What is wrong with the hub itself, the worst first: `text`, `fix`, and whether it is grave. */
-function* problems({ daemon, container, configuration, held, faults, errors }) {
+function* problems({ daemon, container, filter, configuration, held, faults, errors }) {
   if (daemon.reachable === false) {
     yield { grave: true, text: "charon can't be asked, so how the tunnels are is not known", more: text(daemon.error) };
   }
   if (text(container?.problem)) {
     yield { grave: true, text: `container ${text(container.name)}: ${container.problem}`, more: text(container.held) };
+  }
+  if (filter && filter.state === "off") {
+    yield { grave: false, text: "the packet filter is off: sites may open whatever the hub accepts or forwards", more: "" };
+  } else if (filter && filter.as_declared === false) {
+    yield { grave: true, text: "the packet filter is not in force as declared", more: text(filter.error) || text(filter.state) };
   }
   const wrong = faults.filter((fault) => fault.severity !== "warning").length;
   if (configuration.valid === false) {
