@@ -16,7 +16,7 @@ from tests.rehearsal.machine import QEMU, Disks, Machine
 from tests.rehearsal.production import COMPOSE_FILE, ROOT, SITES_FILE, Production
 
 ARTIFACTS = ROOT / "test-artifacts" / "rehearsal"
-MAKING_S, TOTAL_S = 1800, 1500
+MAKING_S, TOTAL_S = 1800, 2100
 
 
 def images() -> list[str]:
