@@ -47,6 +47,8 @@ def what_is_missing() -> str:
     """Name what scripts/test-tools could not install; the host is one for amd64."""
     if platform.machine() != "x86_64":
         return "x86-64 processor"
+    if not Path("/dev/loop-control").exists():
+        return "loop device, which its disks are made by,"
     return ", ".join(tool for tool in (QEMU, "debootstrap", "ssh") if not shutil.which(tool))
 
 
