@@ -59,6 +59,23 @@ def eventually(check: Callable[[], T], within_s: float, what: str = "", every_s:
         time.sleep(every_s)
 
 
+def eventually_nothing(missing: Callable[[], object], within_s: float, what: str = "") -> None:
+    """Wait until nothing is missing any more; fail with what still was once time is up."""
+    found: object = None
+
+    def none() -> bool:
+        nonlocal found
+        found = missing()
+        return not found
+
+    try:
+        eventually(none, within_s, what)
+    except AssertionError as error:
+        raise AssertionError(
+            f"not within {within_s} s: {what or missing}; missing: {found}"
+        ) from error
+
+
 def pause(name: str) -> None:
     """Pause a container. Docker may give up freezing one whose threads are busy; then once more."""
     eventually(lambda: docker("pause", name), 30, f"{name} is paused")

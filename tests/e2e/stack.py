@@ -21,7 +21,7 @@ from reconciler.core.observed import IkeSa, Observed
 from reconciler.core.status import ConnectionStatus, Status
 from reconciler.edges.status_file import read_status
 from reconciler.edges.vici_client import ViciClient
-from tests.docker import docker, eventually, run, volume_path
+from tests.docker import docker, eventually, eventually_nothing, run, volume_path
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "test-"
@@ -34,6 +34,7 @@ SITES = {"kspb": "192.168.1.100", "kczk": "192.168.2.100", "s51": "192.168.51.10
 ELSEWHERE, ELSEWHERE_SUBNET, ELSEWHERE_HOST = f"{PREFIX}elsewhere", "10.214.9.0/24", "10.214.9.1"
 ARTIFACTS = ROOT / "test-artifacts"
 PING_EVERY_S, UNDER_WAY_S = 0.05, 0.2
+SERVICE_USER = 10001  # charon and the reconciler, in the images
 
 Airports = dict[str, Any]
 
@@ -127,6 +128,18 @@ class Stack:
         change(airports)
         self.declare(airports)
 
+    def make_folders(self, airports: Airports) -> None:
+        """Lay the files out as docs/install.md says: the service may read, and write only status.
+
+        New files get the folder's group, as `declare` writes the declaration for it.
+        """
+        for name in ("cache", "secrets"):
+            (self.folder / name).mkdir()
+            os.chown(self.folder / name, SERVICE_USER, SERVICE_USER)
+        os.chown(self.folder, 0, SERVICE_USER)
+        self.folder.chmod(0o2750)
+        self.declare(airports)
+
     @contextlib.contextmanager
     def edited(self, change: Callable[[Airports], object]) -> Iterator[None]:
         """Change the declaration for a while; afterwards it is what it was, and all is up."""
@@ -153,17 +166,19 @@ class Stack:
         return connection is not None and connection.status == "up"
 
     def wait_until_all_up(self, within_s: float = 45) -> None:
-        def all_up() -> bool:
+        def missing() -> list[str]:
             status = self.status()
             names = {f"{airport}_vpn" for airport in self.airports()}
-            return (
-                time.time() - status.timestamp < 30
-                and status.configuration.valid
-                and set(status.connections) == names
-                and all(c.status == "up" for c in status.connections.values())
-            )
+            found = {name: c.status for name, c in status.connections.items()}
+            age_s = time.time() - status.timestamp
+            return [
+                *([f"the status is {age_s:.0f} s old"] if age_s >= 30 else []),
+                *([] if status.configuration.valid else map(str, status.configuration.faults)),
+                *(f"{name} is {found.get(name)}" for name in names if found.get(name) != "up"),
+                *(f"{name} is not declared" for name in found.keys() - names),
+            ]
 
-        eventually(all_up, within_s, "all declared tunnels up")
+        eventually_nothing(missing, within_s, "all declared tunnels are up")
 
     def wait_until_container(self, state: str) -> None:
         def is_it() -> bool:
@@ -302,7 +317,7 @@ class Stack:
         """Run one more airport, which dials the published ports of the host."""
         name, secret = f"{self.prefix}site-{airport}", self.folder / "secrets" / f"{airport}.psk"
         secret.write_text(psk)
-        os.chown(secret, 10001, 10001)
+        os.chown(secret, SERVICE_USER, SERVICE_USER)
         secret.chmod(0o600)
         environment = {
             "AIRPORT": airport,

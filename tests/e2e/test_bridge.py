@@ -1,7 +1,6 @@
 """compose.bridge.yaml: published ports and a NAT in between, and nothing on the host's network."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 
@@ -40,14 +39,6 @@ def compose(stack: Stack, *arguments: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def write_files(stack: Stack, psk: str) -> None:
-    for name in ("cache", "secrets"):
-        (stack.folder / name).mkdir()
-        os.chown(stack.folder / name, 10001, 10001)
-    stack.folder.chmod(0o755)
-    stack.declare({"kbri": declaration("kbri", psk, LAN)})
-
-
 @pytest.fixture(scope="module")
 def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Deploy it as docs/docker-desktop.md says, with one site that dials the published ports."""
@@ -59,7 +50,7 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         "PROXY_LISTEN": f"127.0.0.1:{PROXY_PORT}",
     }
     psk = new_psk()
-    write_files(stack, psk)
+    stack.make_folders({"kbri": declaration("kbri", psk, LAN)})
     with set_aside(), set_aside(PROJECT):
         compose(stack, "down", "--volumes", "--timeout", "3")
         make_elsewhere(ELSEWHERE, SUBNET, HOST)

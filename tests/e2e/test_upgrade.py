@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -151,15 +150,6 @@ class Deployment(Stack):
         return all(f"{site} 20".encode() in self.picture(f"{LANS[site]}.100") for site in LANS)
 
 
-def write_files(deployment: Deployment, keys: Mapping[str, str]) -> None:
-    for name in ("cache", "secrets"):
-        (deployment.folder / name).mkdir()
-        os.chown(deployment.folder / name, 10001, 10001)
-    deployment.folder.chmod(0o755)
-    declared = {site: declaration(site, keys[site], f"{lan}.0/24") for site, lan in LANS.items()}
-    deployment.declare(declared)
-
-
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Deploy the earlier commit, with two sites that are no part of what is upgraded."""
@@ -175,7 +165,8 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     }
     deployment = Deployment(tmp_path_factory.mktemp("upgrade"), files)
     keys = {site: new_psk() for site in LANS}
-    write_files(deployment, keys)
+    declared = {site: declaration(site, keys[site], f"{lan}.0/24") for site, lan in LANS.items()}
+    deployment.make_folders(declared)
     deployment.compose(NEW, "down", "--volumes", "--timeout", "3")
     try:
         deployment.compose(OLD, "up", "--detach", "--no-build")
