@@ -18,6 +18,7 @@ from requests.exceptions import RequestException
 from urllib3.exceptions import HTTPError
 
 from reconciler.core.backoff import delay_s
+from reconciler.edges.docker_api import connect
 
 log = logging.getLogger(__name__)
 # Those of a container's life. Not exec_…: each health check makes three of them.
@@ -79,7 +80,7 @@ class ContainerEvents:
         """Listen to one stream to its end; False if there was none."""
         client = None
         try:
-            client = self._connect()
+            client = connect(self._docker_host, _TIMEOUT_S)
             filters = {"type": "container", "container": self._container, "event": [*EVENTS]}
             self._stream = client.events(decode=True, filters=filters)
         except _BROKEN:
@@ -115,16 +116,13 @@ class ContainerEvents:
             if self._stream is None:
                 continue
             try:
-                client = client or self._connect()
+                client = client or connect(self._docker_host, _TIMEOUT_S)
                 client.ping()
             except _BROKEN as error:
                 log.warning("docker is silent", extra={"fields": {"cause": type(error).__name__}})
                 self._close(client)
                 client = None
                 self._cut()
-
-    def _connect(self) -> docker.APIClient:
-        return docker.APIClient(base_url=self._docker_host, version="auto", timeout=_TIMEOUT_S)
 
     def _cut(self) -> None:
         """End the stream from another thread."""

@@ -19,6 +19,7 @@ from reconciler.core.actions import (
 )
 from reconciler.core.reasons import printable
 from reconciler.core.status import ContainerStatus
+from reconciler.edges.docker_api import connect
 from reconciler.errors import ContainerRefused
 
 _LOOK_S = 2
@@ -112,9 +113,7 @@ class Containers:
 
     def _connected(self, timeout_s: int) -> docker.APIClient:
         if self._client is None:
-            self._client = docker.APIClient(
-                base_url=self._docker_host, version="auto", timeout=_LOOK_S
-            )
+            self._client = connect(self._docker_host, _LOOK_S)
         self._client.timeout = timeout_s
         return self._client
 

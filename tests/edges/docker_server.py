@@ -135,6 +135,8 @@ class _Handler(BaseHTTPRequestHandler):
         data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(code)
         self.send_header("Content-Type", "application/json")
+        if self.close_connection:  # as the engine and its proxy do, when they are asked to
+            self.send_header("Connection", "close")
         if code != 204:
             self.send_header("Content-Length", str(len(data)))
         self.end_headers()

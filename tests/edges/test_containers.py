@@ -17,6 +17,7 @@ from reconciler.core.status import ContainerStatus
 from reconciler.edges import containers as edge
 from reconciler.edges.containers import Containers
 from reconciler.errors import ContainerRefused
+from tests.docker import eventually
 from tests.edges.docker_server import DockerServer, docker_server
 
 # The docker package leaves a socket on which nobody listens to the garbage collector.
@@ -48,6 +49,23 @@ def seen(containers: Containers) -> ContainerStatus:
     assert found is not None
     assert found.name == "gateway"
     return found
+
+
+def test_no_connection_is_held_between_two_questions(
+    server: DockerServer, containers: Containers
+) -> None:
+    """Docker's proxy ends idle ones, and a dead one would be held until the next question."""
+
+    def descriptors() -> list[str]:
+        return sorted(entry.name for entry in Path("/proc/self/fd").iterdir())
+
+    before = descriptors()
+    for _ in range(2):
+        seen(containers)
+        containers.engine()
+        containers.carry_out(START)
+    assert len(server.connections) >= 7, "the first is for the version"
+    eventually(lambda: descriptors() == before, 5, "all are closed", every_s=0.02)
 
 
 def test_without_a_docker_api_nothing_is_claimed() -> None:
