@@ -13,13 +13,13 @@ import os
 import signal
 from pathlib import Path
 
+from reconciler.core.nft_script import nft_change, nft_script
 from reconciler.core.packet_filter import (
     FilterRules,
     FilterState,
     FilterView,
     digest,
     from_json,
-    nft_script,
     view_to_json,
 )
 from reconciler.edges.nft import Nft
@@ -41,7 +41,7 @@ class FilterAgent:
 
     def __init__(self, nft: Nft, saved: Path, *, on: bool = True) -> None:
         self._nft, self._saved, self._on = nft, saved, on
-        self._loaded: str | None = None
+        self._rules: FilterRules | None = None
         self._listing: str | None = None
 
     def look(self) -> FilterView:
@@ -49,9 +49,12 @@ class FilterAgent:
         if not self._on:
             return FilterView(None, FilterState.OFF)
         try:
-            return FilterView(self._loaded, self._state(), self._nft.counters())
+            return FilterView(self._loaded(), self._state(), self._nft.counters())
         except FilterRefused as error:
-            return FilterView(self._loaded, FilterState.UNKNOWN, error=str(error))
+            return FilterView(self._loaded(), FilterState.UNKNOWN, error=str(error))
+
+    def _loaded(self) -> str | None:
+        return digest(self._rules) if self._rules is not None else None
 
     def _state(self) -> FilterState:
         listing = self._nft.listing()
@@ -65,21 +68,41 @@ class FilterAgent:
         """Put the rules in force; if that fails, what was in force stays so."""
         if not self._on:
             return self.look()
-        script = nft_script(rules)
         try:
-            self._nft.load(script)
-            self._loaded, self._listing = None, self._nft.listing()
-            self._loaded = digest(rules)
+            how = self._put_in_force(rules)
         except FilterRefused as error:
             return self._with_error(str(error))
-        fields = {"sites": len(rules.sites), "digest": self._loaded}
+        fields = {"sites": len(rules.sites), "digest": self._loaded(), "how": how}
         log.info("packet filter loaded", extra={"fields": fields})
         try:
-            write_atomically(self._saved, script.encode(), 0o600)
+            write_atomically(self._saved, nft_script(rules).encode(), 0o600)
         except OSError as error:
             why = f"in force, but not saved for charon's next start: {error.strerror}"
             return self._with_error(why)
         return self.look()
+
+    def _put_in_force(self, rules: FilterRules) -> str:
+        """Change what is there, if it is what we loaded; else, or if that fails, replace it.
+
+        A new table may drop a packet of a site that has not changed; a change does not.
+        """
+        before = self._rules
+        known = before is not None and self._nft.listing() == self._listing
+        script = nft_change(before, rules) if before is not None and known else ""
+        how = "changed" if known and self._try(script) else "replaced"
+        if how == "replaced":
+            self._nft.load(nft_script(rules))
+        self._rules, self._listing = None, self._nft.listing()
+        self._rules = rules
+        return how
+
+    def _try(self, change: str) -> bool:
+        try:
+            self._nft.load(change)
+        except FilterRefused as error:
+            log.warning("packet filter not changed", extra={"fields": {"fault": str(error)}})
+            return False
+        return True
 
     def _with_error(self, why: str) -> FilterView:
         log.error("packet filter", extra={"fields": {"fault": why}})

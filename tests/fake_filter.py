@@ -1,12 +1,12 @@
 """A packet filter without a kernel, with the same face as the agent's client."""
 
+from reconciler.core.nft_script import nft_script
 from reconciler.core.packet_filter import (
     COUNTERS,
     FilterRules,
     FilterState,
     FilterView,
     digest,
-    nft_script,
 )
 from reconciler.errors import FilterUnreachable
 

@@ -1,16 +1,14 @@
-"""What may come out of a tunnel: default deny, as values and as one nftables script.
+"""What may come out of a tunnel, as values. core/nft_script.py says it in nftables' words.
 
-Only packets that come out of a tunnel are judged. The table is our own; nobody else's is touched,
-and what it accepts may still be dropped by others. docs/decisions/0029 says why it is as it is.
+Default deny: docs/decisions/0029.
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from ipaddress import IPv4Network
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -18,11 +16,9 @@ from reconciler.core.allow_inbound import Allowed as Allowed
 from reconciler.core.mask import shown
 from reconciler.core.model import NAME_PATTERN, IpNetwork, parse_subnet
 
-TABLE = "inet vpn_gateway"
 COUNTERS = ("redirects", "spoofed", "unasked")
 _T = TypeVar("_T")
 _PROTOCOLS_HINT = "write tcp, udp or icmp"
-_HOOKS = ("input", "forward")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +35,7 @@ class SiteRules:
             raise ValueError(f"{shown(self.connection)} is not the name of a connection")
         if not self.subnets:
             raise ValueError("has no subnets; name at least one")
-        _set(self, "subnets", tuple(sorted(set(self.subnets), key=_network_order)))
+        _set(self, "subnets", tuple(sorted(set(self.subnets), key=network_order)))
         _set(self, "allowed", tuple(sorted(set(self.allowed), key=_allowed_order)))
 
 
@@ -103,12 +99,13 @@ def _set(value: object, name: str, to: object) -> None:
     object.__setattr__(value, name, to)
 
 
-def _network_order(network: IpNetwork) -> tuple[int, int, int]:
+def network_order(network: IpNetwork) -> tuple[int, int, int]:
+    """Sort by family, then by address, the wider one first."""
     return network.version, int(network.network_address), network.prefixlen
 
 
 def _allowed_order(allowed: Allowed) -> tuple[object, ...]:
-    to = (0, 0, 0) if allowed.to is None else _network_order(allowed.to)
+    to = (0, 0, 0) if allowed.to is None else network_order(allowed.to)
     return allowed.protocol, allowed.first_port or 0, allowed.last_port or 0, to
 
 
@@ -203,157 +200,3 @@ def digest(rules: FilterRules) -> str:
     """Return what tells these rules from others, as short text."""
     text = json.dumps(to_json(rules), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:24]
-
-
-# ---- nftables ----
-
-
-def nft_script(rules: FilterRules) -> str:
-    """Return what `nft -f` puts in force at once or not at all, whatever was there before."""
-    networks = [network for site in rules.sites for network in site.subnets]
-    lines = [
-        "# Made by the reconciler: what may come out of a tunnel.",
-        f"add table {TABLE}",
-        f"delete table {TABLE}",
-        f"table {TABLE} {{",
-        *(f"  counter {name} {{ }}" for name in COUNTERS),
-        *_sets(networks),
-        *(line for site in rules.sites for line in _site_chain(site)),
-        *_dispatch(rules),
-        *_tunnel_chain(),
-        *(line for hook in _HOOKS for line in _base_chain(hook)),
-        "}",
-    ]
-    return "\n".join([*lines, ""])
-
-
-def _sets(networks: Iterable[IpNetwork]) -> Iterator[str]:
-    outermost = _outermost(networks)
-    for family, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
-        members = [str(network) for network in outermost if network.version == family]
-        yield from _container(f"set sites{family}", kind, members)
-
-
-def _container(head: str, kind: str, members: list[str]) -> Iterator[str]:
-    yield f"  {head} {{"
-    yield f"    type {kind}"
-    yield "    flags interval"
-    if members:
-        yield f"    elements = {{ {', '.join(members)} }}"
-    yield "  }"
-
-
-def _outermost(networks: Iterable[IpNetwork]) -> list[IpNetwork]:
-    """Leave out what lies inside another one; the kernel's sets take no overlap."""
-    kept: list[IpNetwork] = []
-    for network in sorted(set(networks), key=_network_order):
-        if not kept or not _within(network, kept[-1]):
-            kept.append(network)
-    return kept
-
-
-def _within(inner: IpNetwork, outer: IpNetwork) -> bool:
-    return inner.version == outer.version and outer.overlaps(inner)
-
-
-def _site_chain(site: SiteRules) -> Iterator[str]:
-    """Judge a packet from an address of this site that is no reply."""
-    yield f"  chain {_chain(site)} {{"
-    for word, inside in _by_family(site.subnets):
-        # An error about a connection to somebody else would harm that one.
-        # (ICMP and ICMPv6 by number: names need a file that not every image has.)
-        yield (
-            f"    ct state related ct direction reply meta l4proto {{ 1, 58 }} "
-            f"ct original {word} daddr {inside} accept"
-        )
-    for allowed in site.allowed:
-        yield from (f"    {rule}" for rule in _rules(allowed))
-    yield "  }"
-
-
-def _rules(allowed: Allowed) -> Iterator[str]:
-    network = allowed.to
-    to = "fib daddr type local" if network is None else f"{_word(network)} daddr {network}"
-    if allowed.protocol != "icmp":
-        yield f"{to} {allowed.protocol} dport {allowed.first_port}-{allowed.last_port} accept"
-        return
-    if network is None or network.version == 4:
-        yield f"{to} icmp type echo-request accept"
-    if network is None or network.version == 6:
-        yield f"{to} icmpv6 type echo-request accept"
-
-
-def _dispatch(rules: FilterRules) -> Iterator[str]:
-    """Lead from a source address to the chain of its site, or of each whose LAN holds it."""
-    chains: dict[IpNetwork, str] = {}
-    for network, sites in _by_outermost(rules.sites):
-        chains[network] = _chain(sites[0])
-        if len(sites) > 1:
-            chains[network] = f"shared_{len(chains)}"
-            yield f"  chain {chains[network]} {{"
-            for site in sites:
-                for word, inside in _by_family(site.subnets):
-                    yield f"    {word} saddr {inside} jump {_chain(site)}"
-            yield "  }"
-    for family, kind in ((4, "ipv4_addr"), (6, "ipv6_addr")):
-        members = [f"{n} : jump {chain}" for n, chain in chains.items() if n.version == family]
-        yield from _container(f"map chains{family}", f"{kind} : verdict", members)
-
-
-def _by_outermost(sites: Iterable[SiteRules]) -> Iterator[tuple[IpNetwork, list[SiteRules]]]:
-    """Group the sites by the outermost networks that hold their subnets."""
-    held = [(network, site) for site in sites for network in site.subnets]
-    outer: IpNetwork | None = None
-    holders: list[SiteRules] = []
-    for network, site in sorted(held, key=lambda pair: _network_order(pair[0])):
-        if outer is None or not _within(network, outer):
-            if outer is not None:
-                yield outer, holders
-            outer, holders = network, []
-        if site not in holders:
-            holders.append(site)
-    if outer is not None:
-        yield outer, holders
-
-
-def _tunnel_chain() -> Iterator[str]:
-    yield "  chain from_tunnel {"
-    yield "    icmp type redirect counter name redirects drop"
-    yield "    icmpv6 type nd-redirect counter name redirects drop"
-    yield "    ip saddr != @sites4 counter name spoofed drop"
-    yield "    ip6 saddr != @sites6 counter name spoofed drop"
-    yield "    ct state established ct direction reply accept"
-    yield "    ip saddr vmap @chains4"
-    yield "    ip6 saddr vmap @chains6"
-    yield "    counter name unasked drop"
-    yield "  }"
-
-
-def _base_chain(hook: str) -> Iterator[str]:
-    """Judge what charon's own device brings, and what the kernel unwrapped in tunnel mode.
-
-    In transport mode the kernel unwraps for others, such as the networks of a Docker swarm.
-    """
-    yield f"  chain {hook} {{"
-    yield f"    type filter hook {hook} priority filter - 10; policy accept;"
-    yield '    iifname "ipsec*" goto from_tunnel'
-    yield "    meta ipsec exists ipsec in ip saddr 0.0.0.0/0 goto from_tunnel"
-    yield "    meta ipsec exists ipsec in ip6 saddr ::/0 goto from_tunnel"
-    yield "  }"
-
-
-def _chain(site: SiteRules) -> str:
-    return f"site_{site.connection}"
-
-
-def _word(network: IpNetwork) -> str:
-    return "ip" if isinstance(network, IPv4Network) else "ip6"
-
-
-def _by_family(networks: Iterable[IpNetwork]) -> Iterator[tuple[str, str]]:
-    """Yield the keyword of each family, and its networks as one expression."""
-    outermost = _outermost(networks)
-    for word in ("ip", "ip6"):
-        members = [str(network) for network in outermost if _word(network) == word]
-        if members:
-            yield word, members[0] if len(members) == 1 else f"{{ {', '.join(members)} }}"

@@ -4,7 +4,7 @@ import json
 import subprocess
 from collections.abc import Sequence
 
-from reconciler.core.packet_filter import TABLE
+from reconciler.core.nft_script import TABLE
 from reconciler.errors import FilterRefused
 
 _WITHIN_S = 20.0

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
+from reconciler.core.nft_script import nft_change, nft_script
 from reconciler.core.packet_filter import (
     Allowed,
     FilterRules,
     SiteRules,
     digest,
     from_json,
-    nft_script,
     to_json,
 )
 
@@ -151,13 +151,34 @@ def test_neighbours_are_not_mixed_up_although_their_subnets_touch() -> None:
     )
 
 
+def test_a_change_names_nothing_of_a_site_that_stays() -> None:
+    stays = SiteRules("kspb_vpn", (LAN, LAN_V6), EVERY_ALLOWED)
+    goes, comes = SiteRules("kczk_vpn", (OTHER_LAN,)), SiteRules("s51_vpn", (HUB_NETWORK,))
+    change = nft_change(FilterRules((stays, goes)), FilterRules((stays, comes)))
+    assert change.splitlines() == [
+        "delete element inet vpn_gateway chains4 { 192.168.2.0/24 }",
+        "delete element inet vpn_gateway sites4 { 192.168.2.0/24 }",
+        "add chain inet vpn_gateway site_s51_vpn",
+        "flush chain inet vpn_gateway site_kczk_vpn",
+        "delete chain inet vpn_gateway site_kczk_vpn",
+        "add rule inet vpn_gateway site_s51_vpn ct state related ct direction reply "
+        "meta l4proto { 1, 58 } ct original ip daddr 10.0.0.0/8 accept",
+        "add element inet vpn_gateway sites4 { 10.0.0.0/8 }",
+        "add element inet vpn_gateway chains4 { 10.0.0.0/8 : jump site_s51_vpn }",
+    ]
+
+
+def test_equal_rules_need_no_change() -> None:
+    assert nft_change(RULES, RULES) == ""
+
+
 def test_where_lans_overlap_a_source_leads_to_each_site_that_has_it() -> None:
     wide = ip_network("192.168.0.0/16")
     sites = (SiteRules("wide", (wide,)), SiteRules("narrow", (LAN,)), SiteRules("same", (wide,)))
     script = nft_script(FilterRules(sites))
     assert element(script, "set sites4") == "192.168.0.0/16"
-    assert element(script, "map chains4") == "192.168.0.0/16 : jump shared_1"
-    assert chain(script, "shared_1") == [
+    assert element(script, "map chains4") == "192.168.0.0/16 : jump shared4_c0a80000_16"
+    assert chain(script, "shared4_c0a80000_16") == [
         "ip saddr 192.168.0.0/16 jump site_same",
         "ip saddr 192.168.0.0/16 jump site_wide",
         "ip saddr 192.168.1.0/24 jump site_narrow",

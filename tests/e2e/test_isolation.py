@@ -11,7 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from reconciler.core.packet_filter import TABLE, FilterState, FilterView
+from reconciler.core.nft_script import TABLE
+from reconciler.core.packet_filter import FilterState, FilterView
 from reconciler.edges.filter_client import FilterClient
 from reconciler.errors import FilterUnreachable
 from tests.docker import docker, eventually, run, volume_path

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 
 from reconciler import filter_agent
+from reconciler.core.nft_script import nft_change, nft_script
 from reconciler.core.packet_filter import (
     FilterRules,
     FilterState,
     FilterView,
     digest,
-    nft_script,
     to_json,
 )
 from reconciler.edges.filter_client import FilterClient
@@ -43,12 +43,15 @@ class Kernel(Nft):
     def __init__(self) -> None:
         super().__init__()
         self.table: str | None = None
-        self.refuses = ""
+        self.scripts: list[str] = []
+        self.refuses, self.refuses_changes = "", False
 
     def load(self, script: str) -> None:
-        if self.refuses:
-            raise FilterRefused(self.refuses)
-        self.table = script
+        whole = "delete table" in script
+        if self.refuses or (self.refuses_changes and not whole):
+            raise FilterRefused(self.refuses or "nft: no")
+        self.scripts.append(script)
+        self.table = script if whole else f"{self.table}{script}"
 
     def remove(self) -> None:
         self.table = None
@@ -106,6 +109,32 @@ def test_rules_go_over_the_socket_into_the_kernel(path: Path, kernel: Kernel) ->
     assert view == FilterView(digest(MORE), FilterState.IN_FORCE, {"spoofed": 3})
     assert kernel.table == nft_script(MORE)
     assert client.look() == view
+
+
+def test_what_is_known_is_changed_and_not_replaced(path: Path, kernel: Kernel) -> None:
+    client = FilterClient(path)
+    client.load(SOME)
+    view = client.load(MORE)
+    assert (view.loaded, view.state) == (digest(MORE), FilterState.IN_FORCE)
+    assert kernel.scripts == [nft_script(SOME), nft_change(SOME, MORE)]
+
+
+@pytest.mark.parametrize("table", [None, "touched by hand"])
+def test_what_is_not_known_is_replaced(path: Path, kernel: Kernel, table: str | None) -> None:
+    client = FilterClient(path)
+    client.load(SOME)
+    kernel.table = table
+    client.load(MORE)
+    assert kernel.table == nft_script(MORE)
+
+
+def test_a_change_that_nft_refuses_is_made_as_a_whole(path: Path, kernel: Kernel) -> None:
+    client = FilterClient(path)
+    client.load(SOME)
+    kernel.refuses_changes = True
+    view = client.load(MORE)
+    assert (view.loaded, view.state, view.error) == (digest(MORE), FilterState.IN_FORCE, "")
+    assert kernel.table == nft_script(MORE)
 
 
 def test_what_is_in_force_is_saved_for_charons_next_start(path: Path, tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.core.nft_script import TABLE
 from reconciler.core.packet_filter import (
-    TABLE,
     Allowed,
     FilterRules,
     FilterState,

@@ -4,13 +4,16 @@ Every attack is made twice: without the filter it must arrive, with it be counte
 """
 
 import itertools
+import random
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
 
 import pytest
 
-from reconciler.core.packet_filter import Allowed, FilterRules, SiteRules, nft_script
+from reconciler.core.nft_script import nft_change, nft_script
+from reconciler.core.packet_filter import COUNTERS, Allowed, FilterRules, SiteRules
 from reconciler.edges.nft import Nft
 from tests.docker import docker, eventually, run
 from tests.packets import (
@@ -310,6 +313,63 @@ def test_what_is_under_way_goes_on_while_rules_are_loaded(hub: Hub) -> None:
         hub.load(rules)
         hub.tunnel.send(udp(CAMERA, NEIGHBOUR, to_port, from_port))
         hub.lan.next(CAMERA, UDP)
+
+
+def test_no_reply_is_lost_while_other_sites_come_and_go(hub: Hub) -> None:
+    """As they come, one after the other, and as fast as they can be sent."""
+    hub.load(RULES)
+    from_port, to_port = ports_of(opened(hub, NEIGHBOUR, CAMERA))
+    reply, done = udp(CAMERA, NEIGHBOUR, to_port, from_port), threading.Event()
+    sent = itertools.count()
+
+    def stream() -> None:
+        while not done.is_set():
+            hub.tunnel.send(reply)
+            next(sent)
+
+    before, chance = RULES, random.Random(29)  # noqa: S311 - reproducible on purpose
+    sender = threading.Thread(target=stream)
+    sender.start()
+    try:
+        for _ in range(300):
+            after = FilterRules((*RULES.sites, *some_sites(chance)))
+            hub.nft.load(nft_change(before, after))
+            before = after
+    finally:
+        done.set()
+        sender.join()
+    assert next(sent) > 10_000, "too few packets to tell anything"
+    assert hub.nft.counters() == dict.fromkeys(COUNTERS, 0)
+
+
+def some_sites(chance: random.Random) -> list[SiteRules]:
+    """Return a few sites of a hundred, with LANs that touch, overlap or are the same."""
+    sites = []
+    for number in chance.sample(range(100), chance.randrange(8)):
+        v4 = (0x0A500000 + chance.randrange(6) * 256, chance.choice((22, 24)))
+        v6 = (0xFD50 << 112 | chance.randrange(6) << 64, chance.choice((60, 64)))
+        lans = tuple(ip_network(lan, strict=False) for lan in (v4, v6)[: chance.choice((1, 2))])
+        sites.append(SiteRules(f"k{number}_vpn", lans, chance.choice(((), ALLOWED))))
+    return sites
+
+
+def test_a_change_leads_to_the_same_table_as_a_new_one(hub: Hub) -> None:
+    chance = random.Random(30)  # noqa: S311 - reproducible on purpose
+    before = RULES
+    hub.load(before)
+    for _ in range(60):
+        after = FilterRules((*chance.sample(RULES.sites, 1), *some_sites(chance)))
+        hub.nft.load(nft_change(before, after))
+        changed = parts(hub.nft.listing())
+        hub.load(after)
+        assert changed == parts(hub.nft.listing())
+        before = after
+
+
+def parts(listing: str | None) -> set[str]:
+    """Return the chains, sets and maps, whose order tells nothing."""
+    assert listing is not None
+    return set(listing.replace("\n\n", "\n").split("\n\t}"))
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.core.packet_filter import TABLE, FilterRules, SiteRules, nft_script
+from reconciler.core.nft_script import TABLE, nft_script
+from reconciler.core.packet_filter import FilterRules, SiteRules
 from tests.docker import docker, eventually, run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(180)]
