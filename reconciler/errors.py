@@ -3,7 +3,8 @@
 ReconcilerError
 ├── ManifestError    airports.json can't be read: the last good one stays
 ├── IkeUnreachable   charon can't be asked: nothing is planned
-│   └── IkeNoAccess  the way to it is barred, which is no evidence about charon itself
+│   ├── IkeNoAccess  the way to it is barred, which is no evidence about charon itself
+│   └── IkeLate      it takes questions and does not answer: it hangs, or is busy
 ├── ContainerRefused Docker can't or won't do it: that action failed
 ├── FilterRefused    nft did not do it: what was in force stays so
 ├── FilterUnreachable the filter agent can't be asked: what is in force is not known
@@ -30,6 +31,10 @@ class IkeUnreachable(ReconcilerError):  # noqa: N818 - says what it is
 
 class IkeNoAccess(IkeUnreachable):
     """charon's socket can't be reached: not there, or not for us."""
+
+
+class IkeLate(IkeUnreachable):
+    """charon's socket takes the question, and no answer comes: it is hung, or busy."""
 
 
 class ContainerRefused(ReconcilerError):  # noqa: N818 - says what it is

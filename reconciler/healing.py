@@ -71,7 +71,8 @@ def _decide(
     settings = world.settings
     ailment = diagnose(container, observed, settings.daemon_deadline_seconds)
     now_s = world.clock.monotonic_s()
-    healing = after_look(before, container, ailment, asked_s, now_s, world.clock.now())
+    now, heard_s = world.clock.now(), world.heard_s()
+    healing = after_look(before, container, ailment, asked_s, now_s, now, heard_s)
     decision = heal(ailment, healing, settings.restarts_per_hour, now_s)
     if decision is not None and not settings.heals_container:
         return ailment, healing, Hold("HEAL_CONTAINER=no: the container is only looked at")

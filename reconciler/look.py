@@ -33,7 +33,7 @@ from reconciler.core.status import ConnectionStatus
 from reconciler.core.tally import Tallies
 from reconciler.core.traffic import Flow, flows, is_silent
 from reconciler.core.transitions import Tail
-from reconciler.errors import IkeNoAccess, IkeUnreachable, ManifestError, StateError
+from reconciler.errors import IkeLate, IkeNoAccess, IkeUnreachable, ManifestError, StateError
 from reconciler.world import World
 
 
@@ -312,7 +312,8 @@ def observe(world: World, *, deep: bool) -> Observed | Unobserved:
     try:
         return world.ike.observe(deep=deep)
     except IkeUnreachable as error:
-        return Unobserved(str(error), no_access=isinstance(error, IkeNoAccess))
+        no_access, late = isinstance(error, IkeNoAccess), isinstance(error, IkeLate)
+        return Unobserved(str(error), no_access=no_access, late=late)
 
 
 def _decide(

@@ -86,6 +86,7 @@ def serve(settings: Settings) -> int:
     events = EventListener(
         *(str(settings.vici_socket), wakes.wake, evidence.note, note_deaf),
         note_ended=evidence.note_ended,
+        note_life=evidence.note_life,
         hear=hear,
     )
     docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)

@@ -38,6 +38,7 @@ def real_world(
         take_failures=evidence.take if evidence else tuple,
         take_ended=evidence.take_ended if evidence else tuple,
         why_deaf=lambda: evidence.deaf if evidence else "",
+        heard_s=lambda: evidence.heard_s if evidence else float("-inf"),
         time_zones=read_time_zones(),
         hide=hide,
     )

@@ -42,11 +42,12 @@ class Evidence:
     """What charon told of failures and ends; filled by the event thread, emptied by the rounds.
 
     Bounded, and strangers have a place of their own: a flood of them pushes out nothing else.
-    `deaf`: why charon's log is not listened to, if so.
+    `deaf`: why charon's log is not listened to, if so. `heard_s`: when it told anything last.
     """
 
     def __init__(self) -> None:
         self.deaf = ""
+        self.heard_s = float("-inf")
         self._lock = threading.Lock()
         self._of_connections: deque[Failure] = deque(maxlen=1000)
         self._of_strangers: deque[Failure] = deque(maxlen=200)
@@ -57,6 +58,10 @@ class Evidence:
         with self._lock:
             where = self._of_connections if failure.connection else self._of_strangers
             where.append(failure)
+
+    def note_life(self) -> None:
+        """Note that charon has told something just now."""
+        self.heard_s = time.monotonic()
 
     def take(self) -> tuple[Failure, ...]:
         """Hand over what was noted since the last call, in order of time."""
@@ -86,6 +91,7 @@ class World:
     Attributes:
         filter: None: packets are not filtered by us, or not looked after.
         names: takes host names that are to be looked up, and returns what is known of them.
+        heard_s: when charon told anything last of its own accord (seconds, monotonic).
         probe: takes what is to be probed from now on; None: nobody probes here.
         probed: returns the results so far.
         why_not_probed: says why the prober does not turn; empty if it does.
@@ -106,6 +112,7 @@ class World:
     take_failures: Callable[[], tuple[Failure, ...]] = tuple
     take_ended: Callable[[], tuple[EndedChild, ...]] = tuple
     why_deaf: Callable[[], str] = str
+    heard_s: Callable[[], float] = lambda: float("-inf")
     filter: Filter | None = None
     names: Callable[[Collection[str]], Mapping[str, Resolution]] = lambda _: _NO_NAMES
     probe: Callable[[Mapping[Key, Probe]], None] | None = None

@@ -74,6 +74,7 @@ class Bench:
             take_failures=self.evidence.take,
             take_ended=self.evidence.take_ended,
             why_deaf=lambda: self.evidence.deaf,
+            heard_s=lambda: self.evidence.heard_s,
             observe_container=lambda: self.container.observe() if self.container else None,
             mend_container=self._mend,
             filter=self.filter,

@@ -25,6 +25,8 @@ LASTING_S = 60.0
 HOUR_S = 3600.0
 # A longer time between two looks counts as this: not having looked is no evidence.
 LONGEST_GAP_S = 15.0
+# So long a charon may tell what it does and answer nothing, before that counts as a fault.
+LONGEST_BUSY_S = 600.0
 STARTING = "started a moment ago, charon does not answer yet"
 
 
@@ -36,12 +38,14 @@ class Ailment:
         problem: in words, the same for as long as the fault is the same.
         remedy: what would mend it; None: nothing that we may do.
         patience_s: for how long it must have been seen before that is done.
+        may_be_busy: a charon that has too much to do looks like this as well.
 
     """
 
     problem: str
     remedy: ContainerAction | None = None
     patience_s: float = PATIENCE_S
+    may_be_busy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,7 @@ class Healing:
     Attributes:
         problem, started_at: what the last look saw.
         seen_s: for how long that has been seen without a break.
+        alive_s: how much of that had passed when charon told anything last; 0: nothing since then.
         well_since_s: since when charon has answered; None: it does not.
         busy: charon has answered a short question, but nothing else.
         attempts_s: when something was done, within the last hour.
@@ -80,6 +85,7 @@ class Healing:
     problem: str = ""
     started_at: int = 0
     seen_s: float = 0.0
+    alive_s: float = 0.0
     looked_s: float = 0.0
     well_since_s: float | None = None
     busy: bool = False
@@ -134,7 +140,8 @@ def _diagnose_running(
                 "running, but its VICI socket is out of our reach; is the volume mounted?"
             )
         cause = "running and unhealthy, and charon's VICI socket is not there"
-    return Ailment(cause, RestartContainer(container.name, cause), daemon_deadline_s)
+    remedy = RestartContainer(container.name, cause)
+    return Ailment(cause, remedy, daemon_deadline_s, may_be_busy=observed.late)
 
 
 def _exit(container: ContainerStatus) -> str:
@@ -149,10 +156,13 @@ def after_look(
     asked_s: float,
     now_s: float,
     now: int,
+    heard_s: float,
 ) -> Healing:
     """Add up for how long the same is seen. `asked_s`: when the look began; `now`: unix seconds.
 
-    By durations, so that a clock that is set neither hastens nor delays anything.
+    By durations, so that a clock that is set neither hastens nor delays anything. `heard_s`: when
+    charon told anything last. Its events come through when it is too busy for questions (measured:
+    docs/capacity.md), and none comes from a process that hangs.
     """
     unknown = container.state == "unknown"
     # A Docker that can't be asked tells nothing new: the next answer is held to the last one.
@@ -170,12 +180,14 @@ def after_look(
         runs_for_s = now - container.started_at
         if container.state == "running" and 0 <= runs_for_s < START_S:
             seen_s = runs_for_s - START_S
+    busy = ailment is not None and ailment.may_be_busy and seen_s < LONGEST_BUSY_S
     well_since_s = (before.well_since_s if same else None) or now_s
     healing = replace(
         before,
         problem=problem,
         started_at=started_at,
         seen_s=seen_s,
+        alive_s=max(0.0, seen_s - (now_s - heard_s)) if busy else 0.0,
         looked_s=now_s,
         well_since_s=None if ailment else well_since_s,
         busy=same and before.busy,
@@ -197,17 +209,18 @@ def heal(
     if len(spent) == budget:
         words = f"{budget} attempts within an hour, as many as RESTARTS_PER_HOUR allows"
         return Hold(words, spent[0] + HOUR_S, budget=True)
-    due_s = max(healing.next_s, now_s + ailment.patience_s - healing.seen_s)
+    silent_s = healing.seen_s - healing.alive_s
+    due_s = max(healing.next_s, now_s + ailment.patience_s - silent_s)
     if due_s <= now_s:
         return ailment.remedy
-    if healing.busy:
-        return Hold("charon does answer, but is too busy to tell its state", due_s)
+    if healing.busy or healing.alive_s:
+        return Hold("charon is alive, but too busy to tell its state", due_s)
     return Wait(due_s)
 
 
 def after_short_answer(before: Healing) -> Healing:
     """Charon is alive: the deadline begins anew."""
-    return replace(before, seen_s=0.0, busy=True)
+    return replace(before, seen_s=0.0, alive_s=0.0, busy=True)
 
 
 def after_attempt(
@@ -219,6 +232,7 @@ def after_attempt(
         before,
         problem="",
         seen_s=0.0,
+        alive_s=0.0,
         busy=False,
         attempts_s=(*before.attempts_s, now_s),
         count=count,

@@ -148,7 +148,9 @@ class Unobserved:
     """It was not possible to look. Nothing is planned from this, and nothing removed.
 
     `no_access`: the way to charon is barred, which says nothing of charon itself.
+    `late`: it took the question and did not answer, as a busy one does, and a hung one.
     """
 
     reason: str
     no_access: bool = False
+    late: bool = False

@@ -18,7 +18,7 @@ from vici.exception import CommandException
 from reconciler.core.observed import IkeSa, Observed
 from reconciler.core.render import mark_of_secret
 from reconciler.edges import vici_codec as codec
-from reconciler.errors import IkeNoAccess, IkeRefused, IkeUnreachable
+from reconciler.errors import IkeLate, IkeNoAccess, IkeRefused, IkeUnreachable
 
 T = TypeVar("T")
 _ANSWER_S = 2.0
@@ -226,7 +226,7 @@ class ViciClient:
             self.close()
             reason = f"no answer within {self._deadline_s:g} s" if self._late else str(error)
             barred = isinstance(error, OSError) and error.errno in _NO_ACCESS
-            kind = IkeNoAccess if barred else IkeUnreachable
+            kind = IkeNoAccess if barred else IkeLate if self._late else IkeUnreachable
             raise kind(f"VICI at {self._path}: {reason}") from error
 
     def _connected(self) -> Session:

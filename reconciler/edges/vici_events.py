@@ -37,6 +37,7 @@ class EventListener:
 
     `wake` gets a reason; `note_failure` gets each failure; `note_deaf` gets why charon's log is not
     listened to, and nothing once it is again; `note_ended` gets the last word about a CHILD_SA;
+    `note_life` is called whenever charon tells anything;
     `hear` gets each line of that log: its group, the connection's name if it has one, the
     IKE_SA's unique id, and the words.
     """
@@ -50,6 +51,7 @@ class EventListener:
         limits: Limits | None = None,
         note_ended: Callable[[EndedChild], None] = lambda _: None,
         hear: Callable[[str, str, str, str], None] = lambda *_: None,
+        note_life: Callable[[], None] = lambda: None,
     ) -> None:
         self._thread = threading.Thread(target=self._run, name="vici-events", daemon=True)
         self._path = path
@@ -59,6 +61,7 @@ class EventListener:
         self._note_ended = note_ended
         self._limits = limits or Limits()
         self._hear = hear
+        self._note_life = note_life
         self._deaf_until_s: float | None = None
         self._stopping = threading.Event()
         self._types: tuple[str, ...] = (ALERT, *TYPES)
@@ -147,6 +150,7 @@ class EventListener:
     def _take(self, kind: bytes | None, message: Mapping[str, Any] | None) -> None:
         now_s = time.monotonic()
         if kind is not None and message is not None:
+            self._note_life()
             self._memory.take(kind.decode(), message, now_s)
             for ended in _ended_children(kind, message, now_s):
                 self._note_ended(ended)

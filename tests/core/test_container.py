@@ -16,6 +16,7 @@ from reconciler.core.actions import (
 from reconciler.core.container import (
     HOUR_S,
     LASTING_S,
+    LONGEST_BUSY_S,
     LONGEST_GAP_S,
     PATIENCE_S,
     START_S,
@@ -39,6 +40,7 @@ ANSWERS = Observed(
     Daemon("6.0.1", 1, "userspace", 32, 20, 0, 0, 0), {}, frozenset(), (), frozenset()
 )
 SILENT = Unobserved("no answer within 5 s")
+LATE = Unobserved("no answer within 5 s", late=True)
 BARRED = Unobserved("No such file or directory", no_access=True)
 STATES = [
     *["created", "running", "paused", "restarting", "removing", "exited", "dead"],
@@ -144,12 +146,15 @@ class Days:
         observed: Observed | Unobserved = SILENT,
         after_s: float = 2.0,
         asking_s: float = 0.0,
+        heard_s: float = float("-inf"),
     ) -> ContainerAction | Wait | Hold | None:
         self.now_s += after_s
         self.now += int(after_s)
         ailment = diagnose(seen, observed, DEADLINE_S)
         asked_s = self.now_s - asking_s
-        self.healing = after_look(self.healing, seen, ailment, asked_s, self.now_s, self.now)
+        self.healing = after_look(
+            self.healing, seen, ailment, asked_s, self.now_s, self.now, heard_s
+        )
         decision = heal(ailment, self.healing, self.budget, self.now_s)
         if not isinstance(decision, Wait | Hold | None):
             self.done.append((self.now_s, decision))
@@ -232,6 +237,33 @@ def test_one_answer_begins_the_deadline_anew_also_when_docker_can_not_be_asked()
     days.look(unknown(), ANSWERS)
     days.look(container())
     assert days.healing.seen_s == 0
+
+
+def test_a_charon_that_tells_of_its_work_is_not_restarted_before_it_falls_silent() -> None:
+    days = Days()
+    for _ in range(100):
+        decision = days.look(container("running"), LATE, heard_s=days.now_s + 1)
+        assert not isinstance(decision, RestartContainer)
+    assert isinstance(decision, Hold)
+    assert decision.reason == "charon is alive, but too busy to tell its state"
+    heard_s = days.now_s
+    while not days.done:
+        days.look(container("running"), LATE, heard_s=heard_s)
+    assert DEADLINE_S - 1 <= days.now_s - heard_s <= DEADLINE_S + 2
+
+
+def test_one_that_tells_of_its_work_and_answers_nothing_is_restarted_in_the_end() -> None:
+    days, began_s = Days(), 100.0
+    while not days.done:
+        days.look(container("running"), LATE, heard_s=days.now_s + 2)
+    assert LONGEST_BUSY_S <= days.now_s - began_s <= LONGEST_BUSY_S + 4
+
+
+def test_what_it_tells_counts_for_nothing_where_nobody_takes_the_question() -> None:
+    days = Days()
+    while not days.done:
+        days.look(container("running"), Unobserved("Connection refused"), heard_s=days.now_s + 2)
+    assert days.now_s - 100.0 <= DEADLINE_S + 4
 
 
 def test_another_start_begins_the_deadline_anew_also_behind_a_docker_that_was_silent() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from reconciler.edges.vici_client import ViciClient
-from reconciler.errors import IkeNoAccess, IkeRefused, IkeUnreachable
+from reconciler.errors import IkeLate, IkeNoAccess, IkeRefused, IkeUnreachable
 from tests.builders import connection
 from tests.edges.vici_samples import ALGORITHMS, IKE, KSPB, STATS, VERSION
 from tests.edges.vici_server import ViciServer, vici_server
@@ -208,7 +208,19 @@ def test_a_way_that_is_barred_is_told_from_a_charon_that_does_not_answer(
         listener.bind(str(path))
     with pytest.raises(IkeUnreachable) as caught:
         client.observe(deep=False)
-    assert not isinstance(caught.value, IkeNoAccess)
+    assert not isinstance(caught.value, IkeNoAccess | IkeLate)
+
+
+def test_a_charon_that_takes_the_question_and_does_not_answer_may_be_busy(
+    server: ViciServer, client: ViciClient
+) -> None:
+    server.misbehave = never
+    with pytest.raises(IkeLate):
+        client.observe(deep=False)
+    server.misbehave = hang_up
+    with pytest.raises(IkeUnreachable) as caught:
+        client.observe(deep=False)
+    assert not isinstance(caught.value, IkeLate)
 
 
 def test_a_charon_that_stopped_answering_lists_still_answers_the_shortest_of_questions(

@@ -1,6 +1,7 @@
 """Events only wake the loop, and say so too when they may have been missed."""
 
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from reconciler.core.flood import Limits
 from reconciler.core.reasons import Code, Failure
 from reconciler.core.tally import EndedChild, Passed
+from reconciler.edges.vici_attempts import SETTLE_S
 from reconciler.edges.vici_events import ALERT, LOG, TYPES, EventListener
 from tests.docker import eventually
 from tests.edges.vici_samples import CHILD, IKE
@@ -38,9 +40,11 @@ class Listening:
         self.deaf: Told = queue.Queue()
         self.failures: queue.Queue[Failure] = queue.Queue()
         self.ended: queue.Queue[EndedChild] = queue.Queue()
+        self.alive = threading.Event()
         self.listener = EventListener(
             *(str(path), self.woken.put, self.failures.put, self.deaf.put, limits),
             note_ended=self.ended.put,
+            note_life=self.alive.set,
         )
         self.listener.start()
 
@@ -63,6 +67,15 @@ def listening(path: Path, server: ViciServer) -> Iterator[Listening]:
         assert server.registered.acquire(timeout=DEADLINE_S)
     yield listening
     listening.listener.stop()
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_every_event_is_a_sign_of_life_and_silence_is_none(
+    server: ViciServer, listening: Listening, kind: str
+) -> None:
+    assert not listening.alive.wait(2 * SETTLE_S), "the listener looks up twice meanwhile"
+    server.emit(kind, {"msg": "sending packet", "kspb_vpn": IKE})
+    assert listening.alive.wait(DEADLINE_S)
 
 
 @pytest.mark.parametrize("kind", [kind for kind in TYPES if kind != "log"])

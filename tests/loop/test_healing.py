@@ -9,7 +9,7 @@ import pytest
 from reconciler.core.container import LASTING_S, START_S
 from reconciler.core.status import ContainerStatus
 from reconciler.edges.metrics import Metrics
-from reconciler.errors import IkeNoAccess
+from reconciler.errors import IkeLate, IkeNoAccess
 from reconciler.round import Report, run_round
 from tests.builders import vpn
 from tests.docker import eventually
@@ -116,11 +116,29 @@ def test_a_charon_that_answers_a_short_question_is_not_restarted_and_it_is_said(
         held.append(said(bench).held)
     assert at(bench).done == []
     # Nothing at first, and from the deadline on always the same.
-    words = "charon does answer, but is too busy to tell its state"
+    words = "charon is alive, but too busy to tell its state"
     first = held.index(words)
     assert set(held[:first]) == {""}
     assert set(held[first:]) == {words}
     bench.ike = FakeIke(reachable=False)
+    until_done(bench, within_s=bench.settings.daemon_deadline_seconds + 4)
+
+
+def test_a_charon_that_tells_of_its_work_is_not_restarted(bench: Bench) -> None:
+    class Late(FakeIke):
+        def observe(self, *, deep: bool) -> None:  # type: ignore[override]
+            raise IkeLate("no answer within 5 s")
+
+        def answers(self) -> bool:
+            return False
+
+    bench.ike = Late()
+    for _ in range(50):
+        bench.clock.elapsed_s += 2
+        bench.evidence.heard_s = bench.clock.monotonic_s()
+        bench.round()
+    assert at(bench).done == []
+    assert said(bench).held == "charon is alive, but too busy to tell its state"
     until_done(bench, within_s=bench.settings.daemon_deadline_seconds + 4)
 
 
