@@ -18,7 +18,7 @@ from reconciler.core.check import (
 )
 from reconciler.core.container import Healing
 from reconciler.core.diff import diff
-from reconciler.core.history import Record
+from reconciler.core.failures import FailureRecord
 from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.mask import Mask, keys_in
 from reconciler.core.observed import Observed, Unobserved
@@ -100,7 +100,7 @@ class Memory:
     previous: Mapping[str, ConnectionStatus] = field(default_factory=dict)
     looked_s: float | None = None
     attempts: Mapping[Key, Attempts] = field(default_factory=dict)
-    record: Record = field(default_factory=Record)
+    record: FailureRecord = field(default_factory=FailureRecord)
     last_valid: int = 0
     decided: Decided | None = None
     answers: Mapping[str, Answer] = field(default_factory=dict)

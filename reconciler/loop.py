@@ -8,7 +8,7 @@ from pathlib import Path
 
 from reconciler.core.backoff import LONGEST_S, Attempts, Key, delay_s
 from reconciler.core.container import recall_healing
-from reconciler.core.history import History, Record
+from reconciler.core.failures import FailureRecord, PastFailures
 from reconciler.core.observed import Unobserved
 from reconciler.core.rotation import Answer
 from reconciler.core.status import ConnectionStatus, Status
@@ -46,8 +46,9 @@ def recall(status_file: Path, clock: Clock) -> Memory:
     age_s = max(0, clock.now() - status.timestamp)
     return Memory(
         previous={name: _since_our_start(one) for name, one in status.connections.items()},
-        record=Record(
-            {name: _history(one) for name, one in status.connections.items()}, status.strangers
+        record=FailureRecord(
+            {name: _past_failures(one) for name, one in status.connections.items()},
+            status.strangers,
         ),
         looked_s=clock.monotonic_s() - age_s,
         last_valid=status.configuration.last_valid,
@@ -88,8 +89,8 @@ def recall_history(journal: Journal | None, memory: Memory) -> Memory:
     return replace(memory, tails=tails)
 
 
-def _history(before: ConnectionStatus) -> History:
-    return History(before.last_failure, before.failures, before.last_error)
+def _past_failures(before: ConnectionStatus) -> PastFailures:
+    return PastFailures(before.last_failure, before.failures, before.last_error)
 
 
 def _attempts(status: Status, clock: Clock) -> dict[Key, Attempts]:

@@ -92,7 +92,7 @@ def _hints(
                 seen.orders.of(name),
                 now,
             ),
-            history=memory.record.of(name),
+            failures=memory.record.of(name),
             health=_health(world, seen, memory.previous.get(name), name, now_s),
             probe=_probe_status(seen.probe_records.get((name, OF_CONNECTION)))
             or _probed_elsewhere(world, memory.previous.get(name)),

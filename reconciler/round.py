@@ -9,7 +9,7 @@ from reconciler.act import act
 from reconciler.core.actions import Action, EndIke, Load, Outcome
 from reconciler.core.backoff import after_round, hold_back
 from reconciler.core.diff import look_again_s
-from reconciler.core.history import Now, Record, record
+from reconciler.core.failures import FailureRecord, Now, record
 from reconciler.core.ladder import SILENT
 from reconciler.core.mask import Mask
 from reconciler.core.observed import Observed, Unobserved
@@ -278,7 +278,7 @@ def _recorded(
     seen: Look,
     failures: Iterable[Failure],
     outcomes: Iterable[Outcome],
-) -> Record:
+) -> FailureRecord:
     """Add what failed, whether charon told of it or refused it to us."""
     now = Now(world.clock.now(), world.clock.monotonic_s())
     made = memory.record.restrict(seen.desired)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from reconciler.core.check import Decision
 from reconciler.core.diff import known_by_name
-from reconciler.core.history import History, LastFailure, Stranger
+from reconciler.core.failures import LastFailure, PastFailures, Stranger
 from reconciler.core.model import IpNetwork
 from reconciler.core.negotiated import Degradation, Flaw, compare
 from reconciler.core.observed import ChildSa, IkeSa, Observed, Unobserved
@@ -261,7 +261,7 @@ class Hints:
 
     """
 
-    history: History = field(default_factory=History)
+    failures: PastFailures = field(default_factory=PastFailures)
     next_attempt: int = 0
     attempts: tuple[AttemptStatus, ...] = ()
     paused: bool = False
@@ -331,7 +331,7 @@ class _Viewer:
         return replace(self._state(sas, clash=clash), key_rotation=stage_of(self.connection, sas))
 
     def _state(self, sas: tuple[IkeSa, ...], *, clash: bool) -> _Look:
-        connection, last = self.connection, self.hints.history.last
+        connection, last = self.connection, self.hints.failures.last
         live = sorted(
             (sa for sa in sas if sa.live), key=lambda sa: (sa.established_s, sa.unique_id)
         )
@@ -375,9 +375,9 @@ def _summarise(
         "declared_subnets": tuple(map(str, connection.remote_subnets)),
         "last_good": connection.airport_id in decision.kept,
         "removal_held": connection.airport_id in decision.held,
-        "last_error": hints.history.error,
-        "last_failure": hints.history.last,
-        "failures": dict(hints.history.counts),
+        "last_error": hints.failures.error,
+        "last_failure": hints.failures.last,
+        "failures": dict(hints.failures.counts),
         "next_attempt": hints.next_attempt,
         "attempts": hints.attempts,
         "paused": hints.paused,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from reconciler.core.check import Decision
-from reconciler.core.history import History
+from reconciler.core.failures import PastFailures
 from reconciler.core.observed import ChildSa, IkeSa, Observed, Unobserved
 from reconciler.core.render import Connection
 from reconciler.core.selectors import uncovered
@@ -231,7 +231,7 @@ def test_where_the_site_was_is_remembered_once_it_has_proved_who_it_is() -> None
 
 
 def test_the_last_error_and_the_next_attempt_are_shown() -> None:
-    status = told(seen(), hints=Hints(History(error="NO_PROPOSAL_CHOSEN"), NOW + 20))
+    status = told(seen(), hints=Hints(PastFailures(error="NO_PROPOSAL_CHOSEN"), NOW + 20))
     assert (status.last_error, status.next_attempt) == ("NO_PROPOSAL_CHOSEN", NOW + 20)
 
 

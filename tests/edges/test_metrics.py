@@ -15,7 +15,7 @@ from reconciler.core.actions import (
     StartContainer,
     UnpauseContainer,
 )
-from reconciler.core.history import Stranger
+from reconciler.core.failures import Stranger
 from reconciler.core.packet_filter import FilterState
 from reconciler.core.reasons import FAILURES, Code
 from reconciler.core.status import (
