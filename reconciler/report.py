@@ -24,12 +24,11 @@ from reconciler.core.status import (
     ContainerStatus,
     DaemonStatus,
     FaultStatus,
-    Hints,
     LoopStatus,
     ProbeStatus,
     Status,
-    summarise_connections,
 )
+from reconciler.core.summary import Hints, summarise_connections
 from reconciler.core.tally import Tally
 from reconciler.core.traffic import Health, health
 from reconciler.look import Look, Memory

@@ -19,8 +19,8 @@ from reconciler.core.sights import probes_of
 from reconciler.core.status import (
     ConnectionStatus,
     Status,
-    just_came_up,
 )
+from reconciler.core.summary import just_came_up
 from reconciler.core.swanctl import swanctl_text
 from reconciler.core.tally import Tally, count
 from reconciler.core.traffic import was_answered

@@ -13,11 +13,10 @@ from reconciler.core.render import Connection
 from reconciler.core.selectors import uncovered
 from reconciler.core.status import (
     ConnectionStatus,
-    Hints,
-    State,
     Status,
-    summarise_connections,
 )
+from reconciler.core.summary import Hints, summarise_connections
+from reconciler.core.transitions import State
 from tests.builders import connection, decided, vpn
 from tests.fake_ike import FakeIke
 
