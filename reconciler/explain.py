@@ -29,7 +29,7 @@ from reconciler.edges.vici_view import ike_view
 from reconciler.errors import IkeRefused, IkeUnreachable, ManifestError, OrderError, StatusError
 from reconciler.explain_text import page
 from reconciler.look import Look, look
-from reconciler.loop import recall
+from reconciler.recall import recall
 from reconciler.recent import charon_said
 from reconciler.report import make_status
 from reconciler.settings import Settings

@@ -14,7 +14,7 @@ from reconciler.edges.manifest import read_document
 from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
 from reconciler.look import Memory
-from reconciler.loop import recall, recall_history
+from reconciler.recall import recall, recall_history
 from reconciler.round import Report, run_round
 from reconciler.settings import Settings
 from reconciler.world import Clock, Evidence, World
