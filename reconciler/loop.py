@@ -9,7 +9,7 @@ from reconciler.core.observed import Unobserved
 from reconciler.core.status import Status
 from reconciler.edges import http
 from reconciler.edges.metrics import Metrics
-from reconciler.look import Memory
+from reconciler.memory import Memory
 from reconciler.recall import recall, recall_history
 from reconciler.round import SHALLOW_REASONS, Report, run_round
 from reconciler.wakes import Wakes

@@ -13,7 +13,7 @@ from reconciler.core.transitions import most_shown
 from reconciler.edges.journal import Journal
 from reconciler.edges.status_file import read_earlier
 from reconciler.errors import StateError, StatusError
-from reconciler.look import Memory
+from reconciler.memory import Memory
 from reconciler.world import Clock
 
 log = logging.getLogger(__name__)

@@ -31,7 +31,8 @@ from reconciler.core.status import (
 from reconciler.core.summary import Hints, summarise_connections
 from reconciler.core.tally import Tally
 from reconciler.core.traffic import Health, health
-from reconciler.look import Look, Memory
+from reconciler.look import Look
+from reconciler.memory import Memory
 from reconciler.world import World
 
 

@@ -29,7 +29,8 @@ from reconciler.core.why import reason
 from reconciler.errors import StateError, StatusError
 from reconciler.filtering import keep_filter
 from reconciler.healing import heal_container
-from reconciler.look import Look, Memory, look, marks_of, observe
+from reconciler.look import Look, look, marks_of, observe
+from reconciler.memory import Memory
 from reconciler.report import make_status
 from reconciler.round_log import RoundLog
 from reconciler.world import World
