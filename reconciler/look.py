@@ -1,6 +1,6 @@
 """Before anything is done: what is declared, what is seen, and what follows. Changes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -84,33 +84,56 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     attempts = _attempts(world, memory, decided.desired, orders, keyed=decided.keyed)
     sights = _sights(world, memory, decided)
     sure = decided.keyed and (_is_known(decided, observed) or _all_declared(decided, observed))
+    seen = Look(
+        *(decided, observed, (), sure, not deep, tuple(errors)),
+        *(attempts, orders, memory.flows, sights, {}, memory.excused),
+    )
     if isinstance(observed, Unobserved) or not decided.keyed:
-        return Look(
-            *(decided, observed, (), sure, not deep, tuple(errors)),
-            *(attempts, orders, memory.flows, sights, {}, memory.excused),
-        )
-    now, now_s = world.clock.now(), world.clock.monotonic_s()
-    passed = flows(memory.flows, observed, now_s, decided.desired)
-    records, looks_s = world.probed(), world.settings.resync_seconds
-    works = excused(memory.excused & decided.desired.keys(), records, passed, looks_s)
+        return seen
+    now_s = world.clock.monotonic_s()
+    seen = _with_traffic(world, memory, seen, observed, now_s)
+    return _with_plan(world, seen, observed, now_s, allow_removals=allow_removals)
+
+
+def _with_traffic(
+    world: World, memory: Memory, seen: Look, observed: Observed, now_s: float
+) -> Look:
+    """Add what passes through the tunnels, and what probes say of them."""
+    passed = flows(memory.flows, observed, now_s, seen.desired)
+    records = world.probed()
+    before = memory.excused & seen.desired.keys()
+    works = excused(before, records, passed, world.settings.resync_seconds)
+    return replace(seen, flows=passed, probe_records=records, excused=works)
+
+
+def _with_plan(
+    world: World, seen: Look, observed: Observed, now_s: float, *, allow_removals: bool
+) -> Look:
+    """Add what is to be done. What is not declared stays as it is as long as there is doubt."""
+    now = world.clock.now()
+    silent = _silent(seen, now_s, world.settings.resync_seconds)
+    circumstances = _circumstances(seen.desired, seen.attempts, seen.orders, silent, now)
+    planned = tuple(diff(seen.desired, observed, circumstances, seen.orders.paused(now)))
+    of_declared = tuple(action for action in planned if action.name in seen.desired)
+    if not (seen.sure and seen.decision.readable):
+        return replace(seen, planned=of_declared)
+    if not seen.decided.accepted and not allow_removals:
+        held = _held_removal(planned, observed)
+        if held:
+            # Nor is the file remembered: then the next round would take it for what was accepted.
+            return replace(seen, planned=of_declared, sure=False, errors=(*seen.errors, held))
+    return replace(seen, planned=planned)
+
+
+def _silent(seen: Look, now_s: float, looks_s: float) -> set[str]:
+    """Name the tunnels through which nothing comes back."""
     silent = {
         name
-        for name, flow in passed.items()
+        for name, flow in seen.flows.items()
         if is_silent(flow, now_s)
-        or is_dead_way(records.get((name, OF_CONNECTION)), flow, now_s, looks_s)
-    } - works
-    circumstances = _circumstances(decided.desired, attempts, orders, silent, now)
-    planned = diff(decided.desired, observed, circumstances, orders.paused(now))
-    if not (sure and decided.decision.readable):
-        planned = [action for action in planned if action.name in decided.desired]
-    elif not decided.accepted and not allow_removals and _mass_removal(planned, observed, errors):
-        # Nor is the file remembered: then the next round would take it for what was accepted.
-        planned = [action for action in planned if action.name in decided.desired]
-        sure = False
-    return Look(
-        *(decided, observed, tuple(planned), sure, not deep, tuple(errors)),
-        *(attempts, orders, passed, sights, records, works),
-    )
+        or is_dead_way(seen.probe_records.get((name, OF_CONNECTION)), flow, now_s, looks_s)
+    }
+    return silent - seen.excused
 
 
 def _sights(world: World, memory: Memory, decided: Decided) -> Sights:
@@ -211,16 +234,15 @@ def _all_declared(decided: Decided, observed: Observed | Unobserved) -> bool:
     return seen and _marked(observed) <= decided.desired.keys()
 
 
-def _mass_removal(planned: list[Action], observed: Observed, errors: list[str]) -> bool:
+def _held_removal(planned: Iterable[Action], observed: Observed) -> str:
     """Find a mass removal also when only charon itself can tell how many there were."""
     gone = [action.name for action in planned if isinstance(action, Remove)]
     if not is_mass_removal(len(gone), len(_marked(observed))):
-        return False
-    errors.append(
+        return ""
+    return (
         f"held: removal of {', '.join(gone)}, as it is not known what was accepted before; "
         "confirm with: reconciler apply --allow-removals"
     )
-    return True
 
 
 def observe(world: World, *, deep: bool) -> Observed | Unobserved:
