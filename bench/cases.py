@@ -15,7 +15,8 @@ from reconciler.core.actions import Load
 from reconciler.core.swanctl import swanctl_text
 from reconciler.edges.file_watch import FileWatch
 from reconciler.edges.vici_client import ViciClient
-from reconciler.look import Memory, look
+from reconciler.look import look
+from reconciler.memory import Memory
 from reconciler.wakes import SETTLE_S, Wakes
 from tests.docker import eventually
 

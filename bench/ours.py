@@ -13,7 +13,7 @@ from bench.stage import Hub
 from reconciler.core.actions import Outcome
 from reconciler.edges.hub_networks import read_hub_networks
 from reconciler.edges.logs import configure_logging
-from reconciler.look import Memory
+from reconciler.memory import Memory
 from reconciler.round import run_round
 from reconciler.settings import Settings
 from reconciler.wiring import real_world

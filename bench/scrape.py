@@ -20,7 +20,8 @@ from bench.recorded import recorded_daemon
 from reconciler.edges.http import HttpServer, metrics_answer
 from reconciler.edges.metrics import Metrics
 from reconciler.edges.vici_client import ViciClient
-from reconciler.look import Memory, look
+from reconciler.look import look
+from reconciler.memory import Memory
 from reconciler.round import Report, run_round
 from reconciler.settings import Settings
 from reconciler.wiring import real_world

@@ -17,7 +17,8 @@ from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
 from reconciler.edges.vici_client import ViciClient
 from reconciler.errors import StatusError
-from reconciler.look import Memory, look
+from reconciler.look import look
+from reconciler.memory import Memory
 from reconciler.settings import Settings
 from reconciler.wiring import real_world
 from tests.docker import docker, eventually, run, volume_path

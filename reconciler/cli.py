@@ -33,8 +33,8 @@ from reconciler.healing import remedy
 from reconciler.health import ask
 from reconciler.keys import psk, psk_options
 from reconciler.look import look
-from reconciler.loop import recall
 from reconciler.onboard import offboard, offboard_options, onboard, onboard_options
+from reconciler.recall import recall
 from reconciler.report import describe
 from reconciler.round import run_round
 from reconciler.service import serve

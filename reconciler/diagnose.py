@@ -41,7 +41,7 @@ from reconciler.errors import (
 from reconciler.health import get
 from reconciler.known_secrets import known_secrets
 from reconciler.look import look
-from reconciler.loop import recall
+from reconciler.recall import recall
 from reconciler.recent import CHARON, OWN
 from reconciler.settings import Settings
 from reconciler.text import action_json, size

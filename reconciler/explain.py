@@ -29,9 +29,9 @@ from reconciler.edges.vici_view import ike_view
 from reconciler.errors import IkeRefused, IkeUnreachable, ManifestError, OrderError, StatusError
 from reconciler.explain_text import page
 from reconciler.look import Look, look
-from reconciler.loop import recall
+from reconciler.recall import recall
 from reconciler.recent import charon_said
-from reconciler.report import make_status
+from reconciler.report import Done, make_status
 from reconciler.settings import Settings
 from reconciler.show import colour_option, is_stale
 from reconciler.terminal import columns_of, wants_colour
@@ -74,10 +74,8 @@ def look_into(settings: Settings, wanted: str) -> Explanation:
     subject = core.find(wanted, seen.desired, seen.decision, airports, in_charon)
     if subject is None:
         raise OrderError(_unknown(wanted, seen, airports))
-    fresh = make_status(
-        *(world, memory, seen, seen.observed, ("explain",), (), seen.errors, None),
-        counted_before={},
-    )
+    done = Done(seen.observed)
+    fresh = make_status(world, memory, seen, done, ("explain",), seen.errors, counted_before={})
     said = _Said.read(settings, now)
     return _Case(settings, seen, subject, airports, said, fresh, now).explanation()
 

@@ -1,6 +1,6 @@
 """Before anything is done: what is declared, what is seen, and what follows. Changes nothing."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -16,9 +16,7 @@ from reconciler.core.check import (
     keys_accepted,
     unreadable,
 )
-from reconciler.core.container import Healing
 from reconciler.core.diff import diff
-from reconciler.core.history import Record
 from reconciler.core.ladder import Circumstances, Renewal
 from reconciler.core.mask import Mask, keys_in
 from reconciler.core.observed import Observed, Unobserved
@@ -28,92 +26,10 @@ from reconciler.core.probing import Key as ProbeKey
 from reconciler.core.render import Connection, Hub, mark_of_child, mark_of_secret, render
 from reconciler.core.rotation import Answer, follow, with_next
 from reconciler.core.sights import Intervals, Sights, cameras_of, host_names, make_sights
-from reconciler.core.site_rules import Filtering
-from reconciler.core.status import ConnectionStatus
-from reconciler.core.tally import Tallies
 from reconciler.core.traffic import Flow, flows, is_silent
-from reconciler.core.transitions import Tail
 from reconciler.errors import IkeLate, IkeNoAccess, IkeUnreachable, ManifestError, StateError
+from reconciler.memory import Decided, Memory
 from reconciler.world import World
-
-
-@dataclass(frozen=True, slots=True)
-class Decided:
-    """A decision with all that it was made from, so that it need not be made twice.
-
-    Attributes:
-        document: airports.json as parsed, or the fault that kept it from being parsed.
-        accepted: the last good declarations; None if they could not be read. They hold keys.
-        keyed: whether there was a key for the marks.
-        answers: the key that sites with two of them are answered with.
-        desired: what charon should have, by connection name.
-        mask: covers every key that was read.
-
-    """
-
-    document: object = field(repr=False)
-    accepted: Mapping[str, object] | None = field(repr=False)
-    hub: HubFacts
-    allow_removals: bool
-    keyed: bool
-    decision: Decision
-    answers: Mapping[str, Answer]
-    desired: Mapping[str, Connection] = field(repr=False)
-    mask: Mask = field(repr=False)
-
-    def still_holds(
-        self,
-        document: object,
-        accepted: Mapping[str, object] | None,
-        hub: HubFacts,
-        *,
-        allow_removals: bool,
-    ) -> bool:
-        """Whether deciding again would give the same."""
-        before = (self.keyed, self.allow_removals, self.hub, self.document, self.accepted)
-        return before == (True, allow_removals, hub, document, accepted)
-
-
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """What one round hands to the next. Everything here can be lost without harm to a tunnel.
-
-    Attributes:
-        previous: the last statuses that were really observed, by connection name.
-        record: what failed, by connection name, and who knocked that is not declared.
-        looked_s: when charon was last seen, on the monotonic clock; None: never.
-        last_valid: when airports.json last had no error, unix seconds.
-        decided: the last decision.
-        answers: the key that sites with two of them were answered with.
-        refused_s: when a site has just refused the hub's proof of its key, on the monotonic clock.
-        flows: what has passed through each tunnel so far.
-        tallies: what was counted of each tunnel since our start.
-        lost: why an earlier memory could not be taken over; empty if it was.
-        unsaved: the last attempt to write what must survive us failed.
-        sights: where every camera is.
-        excused: tunnels that work although their probe fails.
-        tails: the newest transitions of each connection.
-
-    """
-
-    rounds: int = 0
-    previous: Mapping[str, ConnectionStatus] = field(default_factory=dict)
-    looked_s: float | None = None
-    attempts: Mapping[Key, Attempts] = field(default_factory=dict)
-    record: Record = field(default_factory=Record)
-    last_valid: int = 0
-    decided: Decided | None = None
-    answers: Mapping[str, Answer] = field(default_factory=dict)
-    refused_s: Mapping[str, float] = field(default_factory=dict)
-    lost: str = ""
-    healing: Healing = field(default_factory=Healing)
-    filtering: Filtering = field(default_factory=Filtering)
-    flows: Mapping[str, Flow] = field(default_factory=dict)
-    tallies: Tallies = field(default_factory=Tallies)
-    unsaved: bool = False
-    sights: Sights = field(default_factory=Sights)
-    excused: frozenset[str] = frozenset()
-    tails: Mapping[str, Tail] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,33 +84,56 @@ def look(world: World, memory: Memory, *, deep: bool, allow_removals: bool = Fal
     attempts = _attempts(world, memory, decided.desired, orders, keyed=decided.keyed)
     sights = _sights(world, memory, decided)
     sure = decided.keyed and (_is_known(decided, observed) or _all_declared(decided, observed))
+    seen = Look(
+        *(decided, observed, (), sure, not deep, tuple(errors)),
+        *(attempts, orders, memory.flows, sights, {}, memory.excused),
+    )
     if isinstance(observed, Unobserved) or not decided.keyed:
-        return Look(
-            *(decided, observed, (), sure, not deep, tuple(errors)),
-            *(attempts, orders, memory.flows, sights, {}, memory.excused),
-        )
-    now, now_s = world.clock.now(), world.clock.monotonic_s()
-    passed = flows(memory.flows, observed, now_s, decided.desired)
-    records, looks_s = world.probed(), world.settings.resync_seconds
-    works = excused(memory.excused & decided.desired.keys(), records, passed, looks_s)
+        return seen
+    now_s = world.clock.monotonic_s()
+    seen = _with_traffic(world, memory, seen, observed, now_s)
+    return _with_plan(world, seen, observed, now_s, allow_removals=allow_removals)
+
+
+def _with_traffic(
+    world: World, memory: Memory, seen: Look, observed: Observed, now_s: float
+) -> Look:
+    """Add what passes through the tunnels, and what probes say of them."""
+    passed = flows(memory.flows, observed, now_s, seen.desired)
+    records = world.probed()
+    before = memory.excused & seen.desired.keys()
+    works = excused(before, records, passed, world.settings.resync_seconds)
+    return replace(seen, flows=passed, probe_records=records, excused=works)
+
+
+def _with_plan(
+    world: World, seen: Look, observed: Observed, now_s: float, *, allow_removals: bool
+) -> Look:
+    """Add what is to be done. What is not declared stays as it is as long as there is doubt."""
+    now = world.clock.now()
+    silent = _silent(seen, now_s, world.settings.resync_seconds)
+    circumstances = _circumstances(seen.desired, seen.attempts, seen.orders, silent, now)
+    planned = tuple(diff(seen.desired, observed, circumstances, seen.orders.paused(now)))
+    of_declared = tuple(action for action in planned if action.name in seen.desired)
+    if not (seen.sure and seen.decision.readable):
+        return replace(seen, planned=of_declared)
+    if not seen.decided.accepted and not allow_removals:
+        held = _held_removal(planned, observed)
+        if held:
+            # Nor is the file remembered: then the next round would take it for what was accepted.
+            return replace(seen, planned=of_declared, sure=False, errors=(*seen.errors, held))
+    return replace(seen, planned=planned)
+
+
+def _silent(seen: Look, now_s: float, looks_s: float) -> set[str]:
+    """Name the tunnels through which nothing comes back."""
     silent = {
         name
-        for name, flow in passed.items()
+        for name, flow in seen.flows.items()
         if is_silent(flow, now_s)
-        or is_dead_way(records.get((name, OF_CONNECTION)), flow, now_s, looks_s)
-    } - works
-    circumstances = _circumstances(decided.desired, attempts, orders, silent, now)
-    planned = diff(decided.desired, observed, circumstances, orders.paused(now))
-    if not (sure and decided.decision.readable):
-        planned = [action for action in planned if action.name in decided.desired]
-    elif not decided.accepted and not allow_removals and _mass_removal(planned, observed, errors):
-        # Nor is the file remembered: then the next round would take it for what was accepted.
-        planned = [action for action in planned if action.name in decided.desired]
-        sure = False
-    return Look(
-        *(decided, observed, tuple(planned), sure, not deep, tuple(errors)),
-        *(attempts, orders, passed, sights, records, works),
-    )
+        or is_dead_way(seen.probe_records.get((name, OF_CONNECTION)), flow, now_s, looks_s)
+    }
+    return silent - seen.excused
 
 
 def _sights(world: World, memory: Memory, decided: Decided) -> Sights:
@@ -295,16 +234,15 @@ def _all_declared(decided: Decided, observed: Observed | Unobserved) -> bool:
     return seen and _marked(observed) <= decided.desired.keys()
 
 
-def _mass_removal(planned: list[Action], observed: Observed, errors: list[str]) -> bool:
+def _held_removal(planned: Iterable[Action], observed: Observed) -> str:
     """Find a mass removal also when only charon itself can tell how many there were."""
     gone = [action.name for action in planned if isinstance(action, Remove)]
     if not is_mass_removal(len(gone), len(_marked(observed))):
-        return False
-    errors.append(
+        return ""
+    return (
         f"held: removal of {', '.join(gone)}, as it is not known what was accepted before; "
         "confirm with: reconciler apply --allow-removals"
     )
-    return True
 
 
 def observe(world: World, *, deep: bool) -> Observed | Unobserved:

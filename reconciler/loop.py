@@ -3,25 +3,17 @@
 import logging
 import threading
 import time
-from dataclasses import replace
-from pathlib import Path
 
-from reconciler.core.backoff import LONGEST_S, Attempts, Key, delay_s
-from reconciler.core.container import recall_healing
-from reconciler.core.history import History, Record
+from reconciler.core.backoff import delay_s
 from reconciler.core.observed import Unobserved
-from reconciler.core.rotation import Answer
-from reconciler.core.status import ConnectionStatus, Status
-from reconciler.core.transitions import most_shown
+from reconciler.core.status import Status
 from reconciler.edges import http
-from reconciler.edges.journal import Journal
 from reconciler.edges.metrics import Metrics
-from reconciler.edges.status_file import read_earlier
-from reconciler.errors import StateError, StatusError
-from reconciler.look import Memory
+from reconciler.memory import Memory
+from reconciler.recall import recall, recall_history
 from reconciler.round import SHALLOW_REASONS, Report, run_round
 from reconciler.wakes import Wakes
-from reconciler.world import Clock, World
+from reconciler.world import World
 
 log = logging.getLogger(__name__)
 # The timer fires early enough that a status is never older than the resync interval.
@@ -32,80 +24,6 @@ _CALM_S = 1.0
 _LONGEST_PAUSE_S = 60.0
 _UNREACHABLE_PAUSE_S = 2.0
 _STANDING_BY = "standing by: another reconciler keeps this hub"
-
-
-def recall(status_file: Path, clock: Clock) -> Memory:
-    """Take over what the last status file remembers; one that can't be read is told and left."""
-    try:
-        status = read_earlier(status_file)
-    except StatusError as error:
-        log.warning("memory lost", extra={"fields": {"cause": str(error)}})
-        return Memory(lost=f"times and back-off of earlier are forgotten: {error}")
-    if status is None:
-        return Memory()
-    age_s = max(0, clock.now() - status.timestamp)
-    return Memory(
-        previous={name: _since_our_start(one) for name, one in status.connections.items()},
-        record=Record(
-            {name: _history(one) for name, one in status.connections.items()}, status.strangers
-        ),
-        looked_s=clock.monotonic_s() - age_s,
-        last_valid=status.configuration.last_valid,
-        attempts=_attempts(status, clock),
-        answers={
-            name: Answer(connection.answered_mark, clock.monotonic_s())
-            for name, connection in status.connections.items()
-            if connection.answered_mark
-        },
-        healing=recall_healing(status.container, clock.monotonic_s(), clock.now()),
-        tails={name: one.transitions for name, one in status.connections.items()},
-    )
-
-
-def _since_our_start(before: ConnectionStatus) -> ConnectionStatus:
-    return before.model_copy(update={"establishments": 0})
-
-
-def recall_history(journal: Journal | None, memory: Memory) -> Memory:
-    """Take over the newest transitions from the journal, which knows more than the status file.
-
-    Of what the last status no longer knew there is nothing to take over: it was removed.
-    """
-    if journal is None:
-        return memory
-    try:
-        found = journal.recall(most_shown(len(memory.previous)))
-    except StateError as error:
-        log.warning("history not read", extra={"fields": {"cause": str(error)}})
-        lost = "; ".join(filter(None, (memory.lost, f"earlier transitions: {error}")))
-        return replace(memory, lost=lost)
-    if memory.previous:
-        found = {name: tail for name, tail in found.items() if name in memory.previous}
-    tails = {
-        name: found[name] if name in found and tail[-len(found[name]) :] != found[name] else tail
-        for name, tail in {**found, **memory.tails}.items()
-    }
-    return replace(memory, tails=tails)
-
-
-def _history(before: ConnectionStatus) -> History:
-    return History(before.last_failure, before.failures, before.last_error)
-
-
-def _attempts(status: Status, clock: Clock) -> dict[Key, Attempts]:
-    """Bring attempts back to our clock; no wait gets longer by a clock that was set."""
-    now_s = clock.monotonic_s()
-    return {
-        (name, made.goal): Attempts(
-            made_for=made.made_for,
-            count=made.count,
-            next_s=now_s + min(max(0, made.next_attempt - clock.now()), LONGEST_S),
-            wanted_s=now_s,  # while nobody looked, nothing was reached
-            made_at=made.last_attempt,
-        )
-        for name, connection in status.connections.items()
-        for made in connection.attempts
-    }
 
 
 class Health:
@@ -160,6 +78,8 @@ class Loop:
         self._wakes = wakes
         self._metrics = metrics
         self._stopping = stopping
+        self._memory = Memory()
+        self._failed_in_a_row = 0
         self._status: Status | None = None
         self._told: tuple[object, ...] = ()
         self.health = Health(patience_s=3 * world.settings.resync_seconds)
@@ -178,39 +98,45 @@ class Loop:
     def run(self) -> None:
         """Make rounds until stopped."""
         recalled = recall(self._world.settings.status_file, self._world.clock)
-        memory, reasons, failed = (
-            recall_history(self._world.journal, recalled),
-            frozenset({"start"}),
-            0,
-        )
+        self._memory = recall_history(self._world.journal, recalled)
+        reasons = frozenset({"start"})
         while True:
             last = self._stopping.is_set()
-            try:
-                memory, report = run_round(self._world, memory, reasons)
-                self._publish(report)
-                failed = 0
-                pause_s = self._pause_after(report, memory)
-            except Exception as error:
-                failed += 1
-                log.exception("round failed")
-                self.health.failed(error)
-                self._metrics.count_failed_round()
-                pause_s = min(delay_s(failed, 0.5), _LONGEST_PAUSE_S)
-            ended_s = time.monotonic()
+            pause_s = self._turn(reasons)
             if last:
-                if self._world.journal is not None:
-                    self._world.journal.flush()
-                return
-            if failed:
-                # Events must not turn a failing loop into a busy one.
-                self._stopping.wait(pause_s)
-                pause_s = 0.0
-            reasons = self._wakes.wait(pause_s)
-            if reasons <= SHALLOW_REASONS:
-                self._stopping.wait(_CALM_S - (time.monotonic() - ended_s))
-                reasons |= self._wakes.take()
+                break
+            reasons = self._wait(pause_s)
+        if self._world.journal is not None:
+            self._world.journal.flush()
 
-    def _pause_after(self, report: Report, memory: Memory) -> float:
+    def _turn(self, reasons: frozenset[str]) -> float:
+        """Make a round and survive its bugs; return the seconds until the next one."""
+        try:
+            self._memory, report = run_round(self._world, self._memory, reasons)
+            self._publish(report)
+            self._failed_in_a_row = 0
+            return self._pause_after(report)
+        except Exception as error:
+            self._failed_in_a_row += 1
+            log.exception("round failed")
+            self.health.failed(error)
+            self._metrics.count_failed_round()
+            return min(delay_s(self._failed_in_a_row, 0.5), _LONGEST_PAUSE_S)
+
+    def _wait(self, pause_s: float) -> frozenset[str]:
+        """Wait for reasons; return them."""
+        ended_s = time.monotonic()
+        if self._failed_in_a_row:
+            # Events must not turn a failing loop into a busy one.
+            self._stopping.wait(pause_s)
+            pause_s = 0.0
+        reasons = self._wakes.wait(pause_s)
+        if reasons <= SHALLOW_REASONS:
+            self._stopping.wait(_CALM_S - (time.monotonic() - ended_s))
+            reasons |= self._wakes.take()
+        return reasons
+
+    def _pause_after(self, report: Report) -> float:
         """Seconds until the next round, if nothing wakes us before."""
         if report.more:
             return 0.0
@@ -218,7 +144,7 @@ class Loop:
             return _UNREACHABLE_PAUSE_S
         now_s = self._world.clock.monotonic_s()
         # One that is past was made, or is under way: nothing to get up for.
-        waits = (attempts.next_s - now_s for attempts in memory.attempts.values())
+        waits = (attempts.next_s - now_s for attempts in self._memory.attempts.values())
         due = [wait_s for wait_s in waits if wait_s > 0]
         due += [report.look_again_s] if report.look_again_s is not None else []
         return min([self._world.settings.resync_seconds * _TIMER_SHARE, *due])

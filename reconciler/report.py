@@ -1,7 +1,7 @@
 """What is said about a round: from values and a clock to the status document."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from reconciler import __version__
@@ -24,27 +24,44 @@ from reconciler.core.status import (
     ContainerStatus,
     DaemonStatus,
     FaultStatus,
-    Hints,
+    FilterStatus,
     LoopStatus,
     ProbeStatus,
     Status,
-    summarise_connections,
 )
+from reconciler.core.summary import Hints, summarise_connections
 from reconciler.core.tally import Tally
 from reconciler.core.traffic import Health, health
-from reconciler.look import Look, Memory
+from reconciler.look import Look
+from reconciler.memory import Memory
 from reconciler.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What was done in a round.
+
+    Attributes:
+        observed: charon, as it was seen last.
+        more: actions are left over.
+        container, packet_filter: None: there is none to see to.
+
+    """
+
+    observed: Observed | Unobserved
+    outcomes: tuple[Outcome, ...] = ()
+    more: bool = False
+    container: ContainerStatus | None = None
+    packet_filter: FilterStatus | None = None
 
 
 def make_status(
     world: World,
     memory: Memory,
     seen: Look,
-    observed: Observed | Unobserved,
+    done: Done,
     reasons: tuple[str, ...],
-    outcomes: Iterable[Outcome],
     errors: Iterable[str],
-    container: ContainerStatus | None,
     counted_before: Mapping[str, Tally],
 ) -> Status:
     """Put the whole document together. `counted_before`: the tallies of the last one."""
@@ -54,20 +71,21 @@ def make_status(
         connections=summarise_connections(
             seen.desired,
             seen.decision,
-            observed,
+            done.observed,
             memory.previous,
             _hints(world, memory, seen, now, counted_before),
             now,
         ),
-        daemon=_daemon_status(observed, seen.decided.mask),
+        daemon=_daemon_status(done.observed, seen.decided.mask),
+        container=done.container,
+        packet_filter=done.packet_filter,
         strangers=memory.record.strangers,
-        container=container,
         configuration=_configuration_status(world, seen.decision, memory, now),
         reconciler=LoopStatus(
             version=__version__,
             round=memory.rounds + 1,
             reasons=reasons,
-            actions=tuple(describe(outcome) for outcome in outcomes),
+            actions=tuple(map(describe, done.outcomes)),
             errors=tuple(errors),
         ),
     )
@@ -92,7 +110,7 @@ def _hints(
                 seen.orders.of(name),
                 now,
             ),
-            history=memory.record.of(name),
+            failures=memory.record.of(name),
             health=_health(world, seen, memory.previous.get(name), name, now_s),
             probe=_probe_status(seen.probe_records.get((name, OF_CONNECTION)))
             or _probed_elsewhere(world, memory.previous.get(name)),

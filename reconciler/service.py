@@ -3,9 +3,11 @@
 import logging
 import signal
 import threading
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
+from typing import Protocol
 
 from reconciler.edges import http
 from reconciler.edges.ask import ask
@@ -34,28 +36,79 @@ _PATIENCE_AT_STOP_S = 3.0
 _STAND_BY_S = 0.5
 
 
+class _Worker(Protocol):
+    """A thread of ours."""
+
+    def start(self) -> None: ...
+
+    def stop(self) -> None: ...
+
+
 def serve(settings: Settings) -> int:
     """Run until SIGTERM or SIGINT. Tunnels stay up.
 
     Raises OSError if the port is taken, UsageError if token or certificate can't be used.
     """
     wakes, evidence, metrics, stopping = Wakes(), Evidence(), Metrics(), threading.Event()
+    recent, leads = RecentLogs(settings.state_dir), threading.Event()
     names = Names(Resolver(), lambda: wakes.wake("names changed"))
-    prober = Prober(ask, lambda: wakes.wake("probe changed"))
+    prober = Prober(ask, lambda: wakes.wake("probe changed")) if settings.makes_probes else None
+    world = _world(settings, evidence, stopping, names, prober)
+    loop = Loop(world, wakes, metrics, stopping)
+    if prober is not None:
+        ProbeMetrics(metrics.registry, prober, lambda: loop.status, world.clock.monotonic_s)
+    server = _http_server(settings, metrics, loop)
+    workers: list[_Worker] = [
+        FileWatch(settings.config_path, "airports.json changed", wakes.wake),
+        FileWatch(orders_file(settings.state_dir), "orders changed", wakes.wake),
+        names,
+        *([prober] if prober is not None else []),
+        _event_listener(settings, wakes, evidence, metrics, _hear_while_leading(recent, leads)),
+        ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake),
+    ]
+    _handle_signals(stopping, wakes, world.ike)
+    dead = _end_when_a_thread_dies(stopping, wakes)
+    server.start()
+    recent.start()
+    for worker in workers:
+        worker.start()
+    _say_started(settings)
+    try:
+        if wait_for_the_lead(world, loop.health, stopping):
+            leads.set()
+            metrics.leading.set(1)
+            loop.run()
+    finally:
+        for worker in workers:
+            worker.stop()
+        server.stop()
+        log.info("stopped; tunnels stay up")
+        recent.stop()
+    return 1 if dead else 0
+
+
+def _world(
+    settings: Settings,
+    evidence: Evidence,
+    stopping: threading.Event,
+    names: Names,
+    prober: Prober | None,
+) -> World:
     world = replace(
         real_world(settings, evidence),
         stopping=stopping.is_set,
         names=names.want,
         journal=Journal(journal_file(settings.state_dir)),
     )
-    if settings.makes_probes:
-        world = replace(
-            world, probe=prober.watch, probed=prober.records, why_not_probed=prober.why_stuck
-        )
-    loop = Loop(world, wakes, metrics, stopping)
-    if settings.makes_probes:
-        ProbeMetrics(metrics.registry, prober, lambda: loop.status, world.clock.monotonic_s)
-    server = http.HttpServer(
+    if prober is None:
+        return world
+    return replace(
+        world, probe=prober.watch, probed=prober.records, why_not_probed=prober.why_stuck
+    )
+
+
+def _http_server(settings: Settings, metrics: Metrics, loop: Loop) -> http.HttpServer:
+    return http.HttpServer(
         settings.listen_address,
         {
             "/metrics": lambda: http.metrics_answer(metrics.parts()),
@@ -65,57 +118,42 @@ def serve(settings: Settings) -> int:
         },
         http_access(settings),
     )
-    workers: list[FileWatch | Names | Prober] = [
-        FileWatch(settings.config_path, "airports.json changed", wakes.wake),
-        FileWatch(orders_file(settings.state_dir), "orders changed", wakes.wake),
-        names,
-        *([prober] if settings.makes_probes else []),
-    ]
 
+
+def _event_listener(
+    settings: Settings,
+    wakes: Wakes,
+    evidence: Evidence,
+    metrics: Metrics,
+    hear: Callable[..., None],
+) -> EventListener:
     def note_deaf(why: str) -> None:
         evidence.deaf = why
         metrics.log_listening.set(not why)
 
-    recent, leads = RecentLogs(settings.state_dir), threading.Event()
-
-    def hear(*line: str) -> None:
-        """Keep charon's words once: who stands by hears the same as who keeps the hub."""
-        if leads.is_set():
-            recent.hear(*line)
-
-    events = EventListener(
+    return EventListener(
         *(str(settings.vici_socket), wakes.wake, evidence.note, note_deaf),
         note_ended=evidence.note_ended,
         note_life=evidence.note_life,
         hear=hear,
     )
-    docker = ContainerEvents(settings.docker_host, settings.charon_container, wakes.wake)
-    _handle_signals(stopping, wakes, world.ike)
-    dead = _end_when_a_thread_dies(stopping, wakes)
-    server.start()
-    recent.start()
-    events.start()
-    docker.start()
-    for worker in workers:
-        worker.start()
+
+
+def _hear_while_leading(recent: RecentLogs, leads: threading.Event) -> Callable[..., None]:
+    """Keep charon's words once: who stands by hears the same as who keeps the hub."""
+
+    def hear(*line: str) -> None:
+        if leads.is_set():
+            recent.hear(*line)
+
+    return hear
+
+
+def _say_started(settings: Settings) -> None:
     log.info("started", extra={"fields": {"listen": settings.listen}})
     if settings.is_open:
         fields = {"listen": settings.listen, "missing": "HTTP_TOKEN_FILE"}
         log.info("whoever reaches the port may read metrics and status", extra={"fields": fields})
-    try:
-        if wait_for_the_lead(world, loop.health, stopping):
-            leads.set()
-            metrics.leading.set(1)
-            loop.run()
-    finally:
-        for worker in workers:
-            worker.stop()
-        events.stop()
-        docker.stop()
-        server.stop()
-        log.info("stopped; tunnels stay up")
-        recent.stop()
-    return 1 if dead else 0
 
 
 def http_access(settings: Settings) -> http.Access:

@@ -13,8 +13,8 @@ from reconciler.edges.journal import Journal, journal_file
 from reconciler.edges.manifest import read_document
 from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
-from reconciler.look import Memory
-from reconciler.loop import recall, recall_history
+from reconciler.memory import Memory
+from reconciler.recall import recall, recall_history
 from reconciler.round import Report, run_round
 from reconciler.settings import Settings
 from reconciler.world import Clock, Evidence, World

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from reconciler.edges.logs import configure_logging
-from reconciler.loop import recall
+from reconciler.recall import recall
 from reconciler.round import run_round
 from reconciler.settings import read_settings
 from reconciler.wiring import real_world

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from reconciler.core.actions import Action, goal_of, impact
 from reconciler.core.check import Decision, Fault
 from reconciler.core.diff import known_by_name
-from reconciler.core.history import LastFailure, Stranger
+from reconciler.core.failures import LastFailure, Stranger
 from reconciler.core.negotiated import FIXES
 from reconciler.core.observed import Observed, Unobserved
 from reconciler.core.reasons import MEANINGS, Code, Side

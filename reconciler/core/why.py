@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from reconciler.core.history import LastFailure
+from reconciler.core.failures import LastFailure
 from reconciler.core.reasons import MEANINGS, OF_CHILD, Code, Side
 from reconciler.core.render import Connection
 

@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from secrets import token_hex
 from typing import NamedTuple
 
@@ -30,7 +29,7 @@ from reconciler.core.transitions import (
     newest,
 )
 from reconciler.errors import StateError
-from reconciler.files import sync_directory
+from reconciler.files import read_within, sync_directory
 
 log = logging.getLogger(__name__)
 _FILE_MODE = 0o600
@@ -207,27 +206,11 @@ class Journal:
     # The round's thread
 
     def recall(self, most: int) -> dict[str, Tail]:
-        """Read the newest transitions of each connection. Raises StateError.
-
-        That is done in a thread of its own, so that a volume that stalls does not hold up the
-        start.
-        """
-        answer: SimpleQueue[dict[str, Tail] | StateError] = SimpleQueue()
-
-        def run() -> None:
-            try:
-                answer.put(self._tails_of(most))
-            except StateError as error:
-                answer.put(error)
-
-        threading.Thread(target=run, name="history-recall", daemon=True).start()
+        """Read the newest transitions of each connection. Raises StateError."""
         try:
-            found = answer.get(timeout=self._patience_s)
-        except Empty:
-            raise StateError(f"{self._path}: reading it does not end; is the disk well?") from None
-        if isinstance(found, StateError):
-            raise found
-        return found
+            return read_within(self._patience_s, "history-recall", lambda: self._tails_of(most))
+        except OSError as error:
+            raise StateError(f"{self._path}: {error.strerror}") from error
 
     def _tails_of(self, most: int) -> dict[str, Tail]:
         """Look at the end of the file: what is older, the last status knows as well."""
@@ -248,8 +231,6 @@ class Journal:
                 lines = file.readlines()
         except FileNotFoundError:
             return []
-        except OSError as error:
-            raise StateError(f"{self._path}: {error.strerror}") from error
         return lines[1:] if size > self._recalled_bytes else lines
 
     def _read(self, heads: Iterable[_Head]) -> Tail:

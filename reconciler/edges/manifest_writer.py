@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from reconciler.errors import ManifestError
+from reconciler.files import sync_directory
 
 _BOM = "\ufeff"
 
@@ -57,7 +58,7 @@ def _replace(path: Path, before: bytes | None, content: bytes, now: datetime) ->
         for made in filter(None, (draft, backup)):
             made.unlink(missing_ok=True)
         raise
-    _sync(path.parent)
+    sync_directory(path.parent)
     return backup
 
 
@@ -96,11 +97,3 @@ def _same_rights(source: Path, copy: Path) -> None:
     with suppress(OSError):  # not every file system has them
         shutil.copystat(source, copy)
         os.utime(copy)
-
-
-def _sync(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

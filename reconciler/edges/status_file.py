@@ -3,13 +3,12 @@
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from queue import Empty, SimpleQueue
 
 from pydantic import ValidationError
 
 from reconciler.core.status import Status
 from reconciler.errors import StatusError
-from reconciler.files import write_atomically
+from reconciler.files import read_within, write_atomically
 
 
 def read_status(path: Path) -> Status:
@@ -32,27 +31,14 @@ def read_earlier(
 ) -> Status | None:
     """Read what was written before our start; None if nothing was.
 
-    Raises StatusError, also if reading takes longer than we are patient: it is done in a thread of
-    its own, so that a volume that stalls does not hold up the start.
+    Raises StatusError, also if reading takes longer than we are patient.
     """
-    answer: SimpleQueue[bytes | OSError] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            answer.put(read(path))
-        except OSError as error:
-            answer.put(error)
-
-    threading.Thread(target=run, name="status-recall", daemon=True).start()
     try:
-        found = answer.get(timeout=patience_s)
-    except Empty:
-        raise StatusError(f"{path}: reading it does not end; is the disk well?") from None
-    if isinstance(found, FileNotFoundError):
+        return _parse(path, read_within(patience_s, "status-recall", lambda: read(path)))
+    except FileNotFoundError:
         return None
-    if isinstance(found, OSError):
-        raise StatusError(f"{path}: {found.strerror}") from found
-    return _parse(path, found)
+    except OSError as error:
+        raise StatusError(f"{path}: {error.strerror}") from error
 
 
 def write_status(path: Path, status: Status) -> None:

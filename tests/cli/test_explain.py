@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.history import LastFailure, Stranger
+from reconciler.core.failures import LastFailure, Stranger
 from reconciler.core.reasons import MEANINGS, Code, Side
 from reconciler.core.render import Connection, Hub, render
 from reconciler.core.status import AttemptStatus, ConnectionStatus, ContainerStatus, Status

@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.core.actions import EndIke, Load, Remove
-from reconciler.core.history import Stranger
+from reconciler.core.failures import Stranger
 from reconciler.core.negotiated import Flaw
 from reconciler.core.reasons import Code, Side
 from reconciler.core.status import (

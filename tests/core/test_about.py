@@ -10,7 +10,8 @@ from reconciler.core.about import About, Camera, about, public_url, showable
 from reconciler.core.check import Decision, Fault, HubFacts, decide, unreadable
 from reconciler.core.observed import Unobserved
 from reconciler.core.render import render
-from reconciler.core.status import ConnectionStatus, Status, summarise_connections
+from reconciler.core.status import ConnectionStatus, Status
+from reconciler.core.summary import summarise_connections
 from tests.builders import HUB, HUB_ID, document, vpn
 
 ZONES = frozenset({"America/Los_Angeles", "Europe/Berlin"})

@@ -7,17 +7,16 @@ from typing import Any
 import pytest
 
 from reconciler.core.check import Decision
-from reconciler.core.history import History
+from reconciler.core.failures import PastFailures
 from reconciler.core.observed import ChildSa, IkeSa, Observed, Unobserved
 from reconciler.core.render import Connection
 from reconciler.core.selectors import uncovered
 from reconciler.core.status import (
     ConnectionStatus,
-    Hints,
-    State,
     Status,
-    summarise_connections,
 )
+from reconciler.core.summary import Hints, summarise_connections
+from reconciler.core.transitions import State
 from tests.builders import connection, decided, vpn
 from tests.fake_ike import FakeIke
 
@@ -231,7 +230,7 @@ def test_where_the_site_was_is_remembered_once_it_has_proved_who_it_is() -> None
 
 
 def test_the_last_error_and_the_next_attempt_are_shown() -> None:
-    status = told(seen(), hints=Hints(History(error="NO_PROPOSAL_CHOSEN"), NOW + 20))
+    status = told(seen(), hints=Hints(PastFailures(error="NO_PROPOSAL_CHOSEN"), NOW + 20))
     assert (status.last_error, status.next_attempt) == ("NO_PROPOSAL_CHOSEN", NOW + 20)
 
 

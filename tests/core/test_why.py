@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.history import LastFailure
+from reconciler.core.failures import LastFailure
 from reconciler.core.reasons import Code, Side
 from reconciler.core.why import Reason, without_child, without_ike
 from tests.builders import connection

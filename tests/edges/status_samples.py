@@ -14,10 +14,10 @@ from reconciler.core.status import (
     DegradedReason,
     FilterStatus,
     LoopStatus,
-    State,
     Status,
 )
 from reconciler.core.tally import Passed, Tally
+from reconciler.core.transitions import State
 
 
 def tunnel(state: State = "up", *, observed: bool = True, **changes: Any) -> ConnectionStatus:

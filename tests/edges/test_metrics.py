@@ -15,7 +15,7 @@ from reconciler.core.actions import (
     StartContainer,
     UnpauseContainer,
 )
-from reconciler.core.history import Stranger
+from reconciler.core.failures import Stranger
 from reconciler.core.packet_filter import FilterState
 from reconciler.core.reasons import FAILURES, Code
 from reconciler.core.status import (
@@ -23,10 +23,10 @@ from reconciler.core.status import (
     ContainerStatus,
     DaemonStatus,
     FilterStatus,
-    State,
     Status,
 )
 from reconciler.core.tally import Tally
+from reconciler.core.transitions import State
 from reconciler.edges.metrics import Metrics
 from tests.builders import connection
 from tests.edges.status_samples import TALLIES, everything, status, tunnel

@@ -11,7 +11,7 @@ from reconciler.core.names import Lookup, Resolution, after
 from reconciler.core.observed import ChildSa
 from reconciler.core.probing import OF_CONNECTION, Key, Probe, ProbeRecord, Result
 from reconciler.core.status import CameraStatus
-from reconciler.look import Memory
+from reconciler.memory import Memory
 from reconciler.round import run_round
 from reconciler.world import World
 from tests.builders import vpn

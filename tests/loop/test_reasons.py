@@ -145,7 +145,7 @@ def test_a_removed_airport_takes_its_failures_with_it(bench: Bench) -> None:
     bench.round()
     bench.declare(kczk=vpn(2))
     bench.round()
-    assert bench.memory.record.histories == {}
+    assert bench.memory.record.by_connection == {}
 
 
 def test_a_flood_of_strangers_pushes_out_no_failure_of_a_connection() -> None:

@@ -14,9 +14,9 @@ from reconciler.core.status import (
     DaemonStatus,
     FilterStatus,
     LoopStatus,
-    State,
     Status,
 )
+from reconciler.core.transitions import State
 
 Document = dict[str, Any]
 PLACES = ("Scappoose", "Cascade Locks", "George Felt", "Tillamook", "Prineville", "Lakeview")

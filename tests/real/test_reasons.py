@@ -23,7 +23,7 @@ from reconciler.edges.state import State
 from reconciler.edges.status_file import write_status
 from reconciler.edges.vici_client import ViciClient
 from reconciler.edges.vici_events import EventListener
-from reconciler.look import Memory
+from reconciler.memory import Memory
 from reconciler.round import run_round
 from reconciler.settings import Settings
 from reconciler.world import Evidence, World

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from reconciler.core.history import MOST_STRANGERS, History, Now, Record, record
+from reconciler.core.failures import MOST_STRANGERS, FailureRecord, Now, PastFailures, record
 from reconciler.core.reasons import Code, Failure
 from tests.builders import connections, vpn
 
@@ -23,24 +23,24 @@ def failure(**changes: object) -> Failure:
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-def recorded(*failures: Failure, **seen: Seen) -> Record:
-    return record(Record(), failures, DESIRED, seen, NOW)
+def recorded(*failures: Failure, **seen: Seen) -> FailureRecord:
+    return record(FailureRecord(), failures, DESIRED, seen, NOW)
 
 
 def test_a_failure_of_a_connection_is_its_last_and_is_counted() -> None:
     first = failure(connection="kspb_vpn", code=Code.WRONG_PSK, words="MAC mismatched", at_s=900.0)
     second = failure(connection="kspb_vpn", code=Code.WRONG_PSK, words="again", at_s=990.0)
     third = failure(connection="kspb_vpn", code=Code.DEAD_PEER, words="giving up", at_s=995.0)
-    history = recorded(first, second, third).of("kspb_vpn")
-    assert history.counts == {Code.WRONG_PSK: 2, Code.DEAD_PEER: 1}
-    assert history.last is not None
-    assert (history.last.code, history.last.words) == (Code.DEAD_PEER, "giving up")
-    assert history.last.at == NOW.unix - 5
-    assert history.error == "giving up"
+    past = recorded(first, second, third).of("kspb_vpn")
+    assert past.counts == {Code.WRONG_PSK: 2, Code.DEAD_PEER: 1}
+    assert past.last is not None
+    assert (past.last.code, past.last.words) == (Code.DEAD_PEER, "giving up")
+    assert past.last.at == NOW.unix - 5
+    assert past.error == "giving up"
 
 
 def test_what_is_not_declared_is_not_remembered() -> None:
-    assert recorded(failure(connection="theirs")) == Record()
+    assert recorded(failure(connection="theirs")) == FailureRecord()
 
 
 def test_a_peer_that_fits_nothing_is_a_stranger() -> None:
@@ -89,7 +89,7 @@ def test_or_its_declared_address() -> None:
 )
 def test_an_address_that_tells_nothing_is_a_strangers_alone(seen: dict[str, Seen]) -> None:
     made = recorded(failure(), **seen)
-    assert made.histories == {}
+    assert made.by_connection == {}
     assert len(made.strangers) == 1
 
 
@@ -101,10 +101,10 @@ def test_of_two_sites_behind_one_address_the_one_that_is_down_is_meant() -> None
 def test_what_is_certain_is_not_hidden_by_what_may_be() -> None:
     seen = {"kspb_vpn": Seen("down", "203.0.113.9")}
     certain = failure(connection="kspb_vpn", code=Code.WRONG_PSK, at_s=800.0)
-    history = recorded(certain, failure(code=Code.HALF_OPEN), **seen).of("kspb_vpn")
-    assert history.last is not None
-    assert history.last.code is Code.WRONG_PSK
-    assert history.counts == {Code.WRONG_PSK: 1, Code.HALF_OPEN: 1}
+    past = recorded(certain, failure(code=Code.HALF_OPEN), **seen).of("kspb_vpn")
+    assert past.last is not None
+    assert past.last.code is Code.WRONG_PSK
+    assert past.counts == {Code.WRONG_PSK: 1, Code.HALF_OPEN: 1}
     long_ago = failure(connection="kspb_vpn", code=Code.WRONG_PSK, at_s=100.0)
     last = recorded(long_ago, failure(code=Code.HALF_OPEN), **seen).of("kspb_vpn").last
     assert last is not None
@@ -138,12 +138,12 @@ def test_a_stranger_is_forgotten_after_a_day_or_once_it_is_declared() -> None:
 
 def test_once_it_is_up_the_counts_stay() -> None:
     made = recorded(failure(connection="kspb_vpn", code=Code.WRONG_PSK)).recovered(["kspb_vpn"])
-    assert made.of("kspb_vpn") == History(counts={Code.WRONG_PSK: 1})
+    assert made.of("kspb_vpn") == PastFailures(counts={Code.WRONG_PSK: 1})
 
 
 def test_a_tunnel_that_we_close_is_not_counted_as_failed() -> None:
-    made = Record().closed_by_hub("kspb_vpn", "the key changed", NOW.unix)
-    history = made.of("kspb_vpn")
-    assert history.last is not None
-    assert (history.last.code, history.last.words) == (Code.CLOSED_BY_HUB, "the key changed")
-    assert history.counts == {}
+    made = FailureRecord().closed_by_hub("kspb_vpn", "the key changed", NOW.unix)
+    past = made.of("kspb_vpn")
+    assert past.last is not None
+    assert (past.last.code, past.last.words) == (Code.CLOSED_BY_HUB, "the key changed")
+    assert past.counts == {}

@@ -52,7 +52,7 @@ class Stranger(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
-class History:
+class PastFailures:
     """What is remembered of one connection.
 
     Attributes:
@@ -68,40 +68,41 @@ class History:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class FailureRecord:
     """What is remembered of all failures."""
 
-    histories: Mapping[str, History] = field(default_factory=dict)
+    by_connection: Mapping[str, PastFailures] = field(default_factory=dict)
     strangers: tuple[Stranger, ...] = ()
 
-    def of(self, name: str) -> History:
+    def of(self, name: str) -> PastFailures:
         """Return what is remembered of one connection."""
-        return self.histories.get(name, History())
+        return self.by_connection.get(name, PastFailures())
 
-    def restrict(self, names: Iterable[str]) -> "Record":
+    def restrict(self, names: Iterable[str]) -> "FailureRecord":
         """Forget every other connection."""
-        kept = {name: self.histories[name] for name in names if name in self.histories}
-        return replace(self, histories=kept)
+        kept = {name: self.by_connection[name] for name in names if name in self.by_connection}
+        return replace(self, by_connection=kept)
 
-    def refused(self, name: str, error: str) -> "Record":
+    def refused(self, name: str, error: str) -> "FailureRecord":
         """Remember why charon refused a request of ours."""
-        history = replace(self.of(name), error=error)
-        return replace(self, histories={**self.histories, name: history})
+        past = replace(self.of(name), error=error)
+        return replace(self, by_connection={**self.by_connection, name: past})
 
-    def closed_by_hub(self, name: str, cause: str, now: int) -> "Record":
+    def closed_by_hub(self, name: str, cause: str, now: int) -> "FailureRecord":
         """Remember that we closed the tunnel ourselves; that is no failure."""
         last = LastFailure(code=Code.CLOSED_BY_HUB, at=now, words=cause)
-        history = replace(self.of(name), last=last)
-        return replace(self, histories={**self.histories, name: history})
+        past = replace(self.of(name), last=last)
+        return replace(self, by_connection={**self.by_connection, name: past})
 
-    def recovered(self, names: Iterable[str]) -> "Record":
+    def recovered(self, names: Iterable[str]) -> "FailureRecord":
         """Forget the last failure of those that are up; the counts stay."""
         up = {
-            name: History(counts=self.histories[name].counts)
+            name: PastFailures(counts=self.by_connection[name].counts)
             for name in names
-            if name in self.histories and (self.histories[name].last or self.histories[name].error)
+            if name in self.by_connection
+            and (self.by_connection[name].last or self.by_connection[name].error)
         }
-        return replace(self, histories={**self.histories, **up}) if up else self
+        return replace(self, by_connection={**self.by_connection, **up}) if up else self
 
 
 class Whereabouts(Protocol):
@@ -129,23 +130,25 @@ class Now:
 
 
 def record(
-    before: Record,
+    before: FailureRecord,
     failures: Iterable[Failure],
     desired: Mapping[str, Connection],
     before_it: Mapping[str, Whereabouts],
     now: Now,
-) -> Record:
+) -> FailureRecord:
     """Add new failures. `before_it`: how each connection was when last seen."""
     failures = tuple(failures)
     if not failures and not before.strangers:
         return before
-    histories, strangers = dict(before.histories), {_key(s): s for s in before.strangers}
+    by_connection, strangers = dict(before.by_connection), {_key(s): s for s in before.strangers}
     find = _Finder(desired, before_it)
     for failure in failures:
         name, certain = find.connection_of(failure)
         at = now.unix_of(failure.at_s)
         if name:
-            histories[name] = _add(histories.get(name, History()), failure, at, certain=certain)
+            by_connection[name] = _add(
+                by_connection.get(name, PastFailures()), failure, at, certain=certain
+            )
         if not certain:
             _add_stranger(strangers, failure, at)
     declared = {connection.remote_id.lower() for connection in desired.values()}
@@ -155,7 +158,7 @@ def record(
         if now.unix - stranger.last_seen < _STRANGERS_KEPT_S
         and stranger.claimed_id.lower() not in declared
     )
-    return Record(histories, tuple(kept)[-MOST_STRANGERS:])
+    return FailureRecord(by_connection, tuple(kept)[-MOST_STRANGERS:])
 
 
 class _Finder:
@@ -199,7 +202,7 @@ class _Finder:
         return addresses - {""}
 
 
-def _add(before: History, failure: Failure, at: int, *, certain: bool) -> History:
+def _add(before: PastFailures, failure: Failure, at: int, *, certain: bool) -> PastFailures:
     counts = Counter(before.counts)
     if MEANINGS[failure.code].counts:
         counts[failure.code] += 1
@@ -215,7 +218,7 @@ def _add(before: History, failure: Failure, at: int, *, certain: bool) -> Histor
         asked_id=failure.asked_id,
         certain=certain,
     )
-    return History(last, dict(counts), failure.words)
+    return PastFailures(last, dict(counts), failure.words)
 
 
 def _key(stranger: Stranger) -> tuple[str, str]:
