@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import tempfile
 import threading
 from collections.abc import Callable
@@ -10,6 +11,29 @@ from queue import Empty, SimpleQueue
 from typing import TypeVar
 
 _Found = TypeVar("_Found")
+
+
+class NotRegularError(OSError):
+    """What has that name is a directory, a pipe or a device."""
+
+    def __init__(self) -> None:
+        """Say so, as the system says other things."""
+        super().__init__(errno.EINVAL, "is no regular file")
+
+
+def read_regular(path: str | Path, most_bytes: int) -> bytes:
+    """Read a file whole, or one byte more than the most, so that the caller can tell.
+
+    Waits for nobody who might write to a pipe. Raises OSError, and ValueError for what is no path.
+    """
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise NotRegularError
+        return file.read(most_bytes + 1)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def write_atomically(path: Path, content: bytes, mode: int) -> None:

@@ -7,17 +7,19 @@ import hmac
 import logging
 import os
 import ssl
-import stat
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Generic, TypeVar
+
+from reconciler.files import NotRegularError, read_regular
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 _SHORTEST = 16
 _LARGEST_BYTES = 4096
+_LARGEST_FILE_BYTES = 1024 * 1024
 _SCHEME = "bearer"
 
 
@@ -89,21 +91,17 @@ class Certificate:
 
 def _read(setting: str, path: Path) -> bytes:
     try:
-        with open(path, "rb", opener=_open) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise AccessError(f"{setting}={path}: is no regular file")
-            content = file.read()
+        content = read_regular(path, _LARGEST_FILE_BYTES)
+    except NotRegularError as error:
+        raise AccessError(f"{setting}={path}: {error.strerror}") from error
     except OSError as error:
         readable = f"user {os.getuid()} must be able to read it"
         raise AccessError(f"{setting}={path}: {error.strerror}; {readable}") from error
     if not content.strip():
         raise AccessError(f"{setting}={path}: is empty")
+    if len(content) > _LARGEST_FILE_BYTES:
+        raise AccessError(f"{setting}={path}: is larger than {_LARGEST_FILE_BYTES} bytes")
     return content
-
-
-def _open(path: str, flags: int) -> int:
-    """Open without waiting for somebody who writes to a pipe."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
 
 
 def _read_token(path: Path) -> bytes:

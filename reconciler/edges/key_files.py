@@ -1,12 +1,12 @@
 """Keys that stand in files of their own, like Docker secrets, put where the file names them."""
 
 import os
-import stat
 from collections.abc import Mapping
 from typing import Any
 
 from reconciler.core.mask import shown
 from reconciler.core.model import UnreadableKey
+from reconciler.files import NotRegularError, read_regular
 
 _LARGEST_BYTES = 4096
 _FIELDS = ("psk", "next_psk")
@@ -40,11 +40,6 @@ def _vpn_with_keys(vpn: Mapping[str, Any]) -> Mapping[str, Any]:
     return read
 
 
-def _open(path: str, flags: int) -> int:
-    """Open without waiting: a pipe to which nobody writes must not hold up the round."""
-    return os.open(path, flags | os.O_NONBLOCK | os.O_NOCTTY)
-
-
 def _named(path: str) -> str:
     """Return the path, unless it may be the key itself: base64 may begin with a slash, too."""
     folder = os.path.dirname(path)  # noqa: PTH120 - of what may be no path at all
@@ -56,16 +51,15 @@ def _read(field: str, path: object) -> str | UnreadableKey:
     if not isinstance(path, str) or not path.startswith("/"):
         return UnreadableKey(f"{field} is not an absolute path; write one like /run/secrets/kspb")
     try:
-        with open(path, "rb", opener=_open) as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                advice = "is no regular file; name a file that holds the key"
-                return UnreadableKey(f"{field} names {_named(path)}, which {advice}")
-            content = file.read(_LARGEST_BYTES + 1)
+        content = read_regular(path, _LARGEST_BYTES)
         if len(content) > _LARGEST_BYTES:
             return UnreadableKey(
                 f"{field} names {_named(path)}, which is larger than {_LARGEST_BYTES} bytes"
             )
         return content.decode().rstrip("\r\n")
+    except NotRegularError:
+        advice = "is no regular file; name a file that holds the key"
+        return UnreadableKey(f"{field} names {_named(path)}, which {advice}")
     except UnicodeDecodeError:
         return UnreadableKey(f"{field} names {_named(path)}, which is not UTF-8 text")
     except (OSError, ValueError) as error:

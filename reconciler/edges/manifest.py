@@ -1,12 +1,12 @@
 """airports.json as bytes on disk, read whole."""
 
 import json
-import os
 from pathlib import Path
 from typing import Never
 
 from reconciler.core.nesting import DEEPEST, is_too_deep
 from reconciler.errors import ManifestError
+from reconciler.files import NotRegularError, read_regular
 
 LARGEST_BYTES = 8 * 1024 * 1024
 # What a file takes in memory depends on how many values it has: an empty object is 3 bytes long,
@@ -19,11 +19,12 @@ _MARKS = (b",", b"{", b"[")
 def read_document(path: Path) -> object:
     """Read and parse the file. Raises ManifestError with what is wrong and where."""
     try:
-        with path.open("rb") as file:
-            content = file.read(LARGEST_BYTES + 1)
-            size = max(len(content), os.fstat(file.fileno()).st_size)
+        content = read_regular(path, LARGEST_BYTES)
+        size = len(content) if len(content) <= LARGEST_BYTES else path.stat().st_size
     except FileNotFoundError as error:
         raise ManifestError("does not exist") from error
+    except NotRegularError as error:
+        raise ManifestError("is no regular file; write the declaration into one") from error
     except OSError as error:
         raise ManifestError(f"can't be read: {error.strerror}") from error
     if size > LARGEST_BYTES:

@@ -1,6 +1,7 @@
 """Reading airports.json: whatever is on the disk, it is a document or a ManifestError."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,12 @@ def test_a_directory_in_the_files_place_is_not_read(path: Path) -> None:
 def test_a_path_through_a_file_is_not_read(path: Path) -> None:
     path.write_bytes(EXAMPLE)
     assert complaint(path / "airports.json") == "can't be read: Not a directory"
+
+
+@pytest.mark.timeout(10)
+def test_a_pipe_to_which_nobody_writes_holds_up_no_round(path: Path) -> None:
+    os.mkfifo(path)
+    assert complaint(path) == "is no regular file; write the declaration into one"
 
 
 def test_links_in_a_circle_are_not_read(path: Path) -> None:

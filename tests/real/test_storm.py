@@ -9,7 +9,7 @@ from tests.docker import docker, eventually, run
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(900)]
 
-SITES, CONTAINERS = 250, 2
+SITES, CONTAINERS = 400, 2
 # Of a core; a handshake takes some 8 ms of one. A site gives up and begins anew after 16 s.
 CPUS = "0.05"
 
