@@ -13,7 +13,7 @@ import os
 import signal
 from pathlib import Path
 
-from reconciler.core.nft_script import nft_change, nft_script
+from reconciler.core.nft_script import nft_change, nft_script, parts
 from reconciler.core.packet_filter import (
     FilterRules,
     FilterState,
@@ -37,12 +37,12 @@ _SAVED = "saved.nft"
 
 
 class FilterAgent:
-    """What was loaded, and how the kernel's table looked right after that."""
+    """What was loaded, and what the kernel's table was made of right after that."""
 
     def __init__(self, nft: Nft, saved: Path, *, on: bool = True) -> None:
         self._nft, self._saved, self._on = nft, saved, on
         self._rules: FilterRules | None = None
-        self._listing: str | None = None
+        self._parts: frozenset[str] = frozenset()
 
     def look(self) -> FilterView:
         """Compare the kernel's table with what was loaded."""
@@ -60,9 +60,9 @@ class FilterAgent:
         listing = self._nft.listing()
         if listing is None:
             return FilterState.MISSING
-        if self._listing is None:
+        if self._rules is None:
             return FilterState.UNKNOWN
-        return FilterState.IN_FORCE if listing == self._listing else FilterState.DRIFTED
+        return FilterState.IN_FORCE if parts(listing) == self._parts else FilterState.DRIFTED
 
     def load(self, rules: FilterRules) -> FilterView:
         """Put the rules in force; if that fails, what was in force stays so."""
@@ -86,18 +86,24 @@ class FilterAgent:
 
         A new table may drop a packet of a site that has not changed; a change does not.
         """
-        before = self._rules
-        known = before is not None and self._nft.listing() == self._listing
-        script = nft_change(before, rules) if before is not None and known else ""
-        how = "changed" if known and self._try(script) else "replaced"
+        how = "changed" if self._change(rules) else "replaced"
         if how == "replaced":
             self._nft.load(nft_script(rules))
-        self._rules, self._listing = None, self._nft.listing()
-        self._rules = rules
+        self._rules = None
+        listing = self._nft.listing()
+        if listing is None:
+            raise FilterRefused("somebody took the table away as soon as it was loaded")
+        self._rules, self._parts = rules, parts(listing)
         return how
 
-    def _try(self, change: str) -> bool:
+    def _change(self, rules: FilterRules) -> bool:
+        """Load what differs, if that is possible and less than the whole."""
+        if self._rules is None:
+            return False
+        change = nft_change(self._rules, rules)
         try:
+            if self._state() is not FilterState.IN_FORCE or len(change) > len(nft_script(rules)):
+                return False
             self._nft.load(change)
         except FilterRefused as error:
             log.warning("packet filter not changed", extra={"fields": {"fault": str(error)}})

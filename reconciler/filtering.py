@@ -103,7 +103,7 @@ def _load(
 
 
 def _seen(filtering: Filtering, view: FilterView, now_s: float) -> Filtering:
-    """Take over a look. The kernel's counters begin anew with every load."""
+    """Take over a look. The kernel's counters begin anew where the table was replaced."""
     before = filtering.view.dropped if filtering.view is not None else {}
     dropped = dict(filtering.dropped)
     for cause, count in view.dropped.items():

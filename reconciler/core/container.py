@@ -71,7 +71,7 @@ class Healing:
     Attributes:
         problem, started_at: what the last look saw.
         seen_s: for how long that has been seen without a break.
-        alive_s: how much of that had passed when charon told anything last; 0: nothing since then.
+        alive_s: how much of that is excused, as charon told something meanwhile.
         well_since_s: since when charon has answered; None: it does not.
         busy: charon has answered a short question, but nothing else.
         attempts_s: when something was done, within the last hour.
@@ -161,8 +161,8 @@ def after_look(
     """Add up for how long the same is seen. `asked_s`: when the look began; `now`: unix seconds.
 
     By durations, so that a clock that is set neither hastens nor delays anything. `heard_s`: when
-    charon told anything last. Its events come through when it is too busy for questions (measured:
-    docs/capacity.md), and none comes from a process that hangs.
+    charon told anything last. Its events come through when it is too busy for questions
+    (docs/capacity.md), and none comes from a process that hangs.
     """
     unknown = container.state == "unknown"
     # A Docker that can't be asked tells nothing new: the next answer is held to the last one.
@@ -180,14 +180,16 @@ def after_look(
         runs_for_s = now - container.started_at
         if container.state == "running" and 0 <= runs_for_s < START_S:
             seen_s = runs_for_s - START_S
-    busy = ailment is not None and ailment.may_be_busy and seen_s < LONGEST_BUSY_S
+    alive_s = before.alive_s if same else 0.0
+    if ailment is not None and ailment.may_be_busy:
+        alive_s = max(alive_s, seen_s - (now_s - heard_s))
     well_since_s = (before.well_since_s if same else None) or now_s
     healing = replace(
         before,
         problem=problem,
         started_at=started_at,
         seen_s=seen_s,
-        alive_s=max(0.0, seen_s - (now_s - heard_s)) if busy else 0.0,
+        alive_s=alive_s if seen_s < LONGEST_BUSY_S else 0.0,
         looked_s=now_s,
         well_since_s=None if ailment else well_since_s,
         busy=same and before.busy,

@@ -64,7 +64,8 @@ def nft_script(rules: FilterRules) -> str:
 def nft_change(before: FilterRules, after: FilterRules) -> str:
     """Return what makes a table with the one set of rules one with the other; empty: nothing does.
 
-    What stays is not touched, and so no packet of a site that stays is lost.
+    What stays is not touched, and so no packet of a site that stays is lost. (But where a LAN
+    comes to be shared, or is shared no more, what its site may open can be dropped just then.)
     """
     old, new = _contents(before), _contents(after)
     changed = {name: rules for name, rules in new.chains.items() if old.chains.get(name) != rules}
@@ -84,6 +85,11 @@ def nft_change(before: FilterRules, after: FilterRules) -> str:
         ),
     ]
     return "\n".join([*lines, ""]) if lines else ""
+
+
+def parts(listing: str) -> frozenset[str]:
+    """Return the chains, sets and maps of a listed table. Their order tells nothing."""
+    return frozenset(listing.replace("\n\n", "\n").split("\n\t}"))
 
 
 def _contents(rules: FilterRules) -> _Contents:

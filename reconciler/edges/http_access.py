@@ -89,9 +89,9 @@ class Certificate:
         return self._files.current()
 
 
-def _read(setting: str, path: Path) -> bytes:
+def _read(setting: str, path: Path, most_bytes: int) -> bytes:
     try:
-        content = read_regular(path, _LARGEST_FILE_BYTES)
+        content = read_regular(path, most_bytes)
     except NotRegularError as error:
         raise AccessError(f"{setting}={path}: {error.strerror}") from error
     except OSError as error:
@@ -99,13 +99,13 @@ def _read(setting: str, path: Path) -> bytes:
         raise AccessError(f"{setting}={path}: {error.strerror}; {readable}") from error
     if not content.strip():
         raise AccessError(f"{setting}={path}: is empty")
-    if len(content) > _LARGEST_FILE_BYTES:
-        raise AccessError(f"{setting}={path}: is larger than {_LARGEST_FILE_BYTES} bytes")
+    if len(content) > most_bytes:
+        raise AccessError(f"{setting}={path}: is larger than {most_bytes} bytes")
     return content
 
 
 def _read_token(path: Path) -> bytes:
-    token = _read("HTTP_TOKEN_FILE", path).strip()
+    token = _read("HTTP_TOKEN_FILE", path, _LARGEST_BYTES).strip()
     # The token itself is in no message.
     if not _SHORTEST <= len(token) <= _LARGEST_BYTES or any(not 0x21 <= c <= 0x7E for c in token):
         hint = "as `openssl rand -hex 32` prints"
@@ -117,8 +117,8 @@ def _read_token(path: Path) -> bytes:
 
 
 def _read_certificate(certificate: Path, key: Path) -> ssl.SSLContext:
-    _read("HTTP_TLS_CERTIFICATE", certificate)
-    _read("HTTP_TLS_KEY", key)
+    _read("HTTP_TLS_CERTIFICATE", certificate, _LARGEST_FILE_BYTES)
+    _read("HTTP_TLS_KEY", key, _LARGEST_FILE_BYTES)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
         # Without the password it would ask for one at the terminal.

@@ -20,7 +20,9 @@ def read_document(path: Path) -> object:
     """Read and parse the file. Raises ManifestError with what is wrong and where."""
     try:
         content = read_regular(path, LARGEST_BYTES)
-        size = len(content) if len(content) <= LARGEST_BYTES else path.stat().st_size
+        size = len(content)
+        if size > LARGEST_BYTES:
+            size = max(size, path.stat().st_size)
     except FileNotFoundError as error:
         raise ManifestError("does not exist") from error
     except NotRegularError as error:

@@ -222,7 +222,9 @@ class ViciClient:
             raise IkeRefused(str(error).removeprefix("Command failed: ")) from error
         except codec.BROKEN as error:
             used = self._socket  # abort() may take it away at any moment
-            self._late = used is not None and used.timed_out
+            # EAGAIN: the queue of those who want to connect, or the one of what we say, stays full.
+            full = isinstance(error, BlockingIOError)
+            self._late = full or (used is not None and used.timed_out)
             self.close()
             reason = f"no answer within {self._deadline_s:g} s" if self._late else str(error)
             barred = isinstance(error, OSError) and error.errno in _NO_ACCESS

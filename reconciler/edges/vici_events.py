@@ -32,6 +32,20 @@ _RECONNECT_S = 1.0
 _QUIET_S = 10.0
 
 
+class _Heard(socket.socket):
+    """Notes that charon lives whenever it says anything, be it only that it will tell events."""
+
+    def __init__(self, note_life: Callable[[], None]) -> None:
+        super().__init__(socket.AF_UNIX)
+        self._note_life = note_life
+
+    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+        said = super().recv(bufsize, flags)
+        if said:
+            self._note_life()
+        return said
+
+
 class EventListener:
     """Listens until stopped, and reconnects for ever.
 
@@ -94,7 +108,7 @@ class EventListener:
         """Listen as long as it goes well; True: go on at once, with or without the log."""
         deaf = self._deaf_until_s is not None
         types = [kind for kind in self._types if not deaf or kind != LOG]
-        with socket.socket(socket.AF_UNIX) as connection:
+        with _Heard(self._note_life) as connection:
             connection.connect(self._path)
             events = Session(connection).listen(types, SETTLE_S)
             try:
@@ -150,7 +164,6 @@ class EventListener:
     def _take(self, kind: bytes | None, message: Mapping[str, Any] | None) -> None:
         now_s = time.monotonic()
         if kind is not None and message is not None:
-            self._note_life()
             self._memory.take(kind.decode(), message, now_s)
             for ended in _ended_children(kind, message, now_s):
                 self._note_ended(ended)

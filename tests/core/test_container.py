@@ -259,6 +259,19 @@ def test_one_that_tells_of_its_work_and_answers_nothing_is_restarted_in_the_end(
     assert LONGEST_BUSY_S <= days.now_s - began_s <= LONGEST_BUSY_S + 4
 
 
+def test_one_look_of_another_kind_does_not_make_a_busy_charon_a_hung_one() -> None:
+    days = Days()
+    for _ in range(20):
+        days.look(container("running"), LATE, heard_s=days.now_s + 2)
+    broken = Unobserved("Broken pipe")
+    assert isinstance(days.look(container("running"), broken, heard_s=days.now_s + 2), Hold)
+    assert isinstance(days.look(container("running"), LATE, heard_s=days.now_s + 2), Hold)
+    since_s = days.now_s
+    while not days.done:
+        days.look(container("running"), broken, heard_s=days.now_s + 2)
+    assert DEADLINE_S - 2 <= days.now_s - since_s <= DEADLINE_S + 2
+
+
 def test_what_it_tells_counts_for_nothing_where_nobody_takes_the_question() -> None:
     days = Days()
     while not days.done:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from reconciler.core.nft_script import nft_change, nft_script
+from reconciler.core.nft_script import nft_change, nft_script, parts
 from reconciler.core.packet_filter import (
     Allowed,
     FilterRules,
@@ -166,6 +166,19 @@ def test_a_change_names_nothing_of_a_site_that_stays() -> None:
         "add element inet vpn_gateway sites4 { 10.0.0.0/8 }",
         "add element inet vpn_gateway chains4 { 10.0.0.0/8 : jump site_s51_vpn }",
     ]
+
+
+def listed(*blocks: str) -> str:
+    """Return a table as nft lists it."""
+    body = "\n\n".join(f"\t{block}\n\t}}" for block in ("counter redirects {", *blocks))
+    return f"table inet vpn_gateway {{\n{body}\n}}\n"
+
+
+def test_in_which_order_chains_are_listed_tells_nothing_but_that_of_their_rules_does() -> None:
+    one, other = "chain a {\n\t\taccept", "chain b {\n\t\tdrop\n\t\taccept"
+    assert parts(listed(one, other)) == parts(listed(other, one))
+    assert parts(listed(one, other)) != parts(listed(one))
+    assert parts(listed(one, other)) != parts(listed(one, "chain b {\n\t\taccept\n\t\tdrop"))
 
 
 def test_equal_rules_need_no_change() -> None:

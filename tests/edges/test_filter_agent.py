@@ -7,6 +7,7 @@ import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ import pytest
 from reconciler import filter_agent
 from reconciler.core.nft_script import nft_change, nft_script
 from reconciler.core.packet_filter import (
+    Allowed,
     FilterRules,
     FilterState,
     FilterView,
+    SiteRules,
     digest,
     to_json,
 )
@@ -44,6 +47,7 @@ class Kernel(Nft):
         super().__init__()
         self.table: str | None = None
         self.scripts: list[str] = []
+        self.table_goes = False
         self.refuses, self.refuses_changes = "", False
 
     def load(self, script: str) -> None:
@@ -57,7 +61,7 @@ class Kernel(Nft):
         self.table = None
 
     def listing(self) -> str | None:
-        return self.table
+        return None if self.table_goes else self.table
 
     def counters(self) -> dict[str, int]:
         return {"spoofed": 3} if self.table else {}
@@ -126,6 +130,31 @@ def test_what_is_not_known_is_replaced(path: Path, kernel: Kernel, table: str | 
     kernel.table = table
     client.load(MORE)
     assert kernel.table == nft_script(MORE)
+
+
+def test_a_table_that_goes_as_soon_as_it_was_loaded_is_told_and_loaded_again(
+    path: Path, kernel: Kernel
+) -> None:
+    client = FilterClient(path)
+    kernel.table_goes = True
+    view = client.load(SOME)
+    assert (view.loaded, view.state) == (None, FilterState.MISSING)
+    assert view.error == "somebody took the table away as soon as it was loaded"
+    kernel.table_goes = False
+    assert client.load(SOME) == FilterView(digest(SOME), FilterState.IN_FORCE, {"spoofed": 3})
+
+
+def test_a_change_that_is_longer_than_the_whole_is_made_as_a_whole(
+    path: Path, kernel: Kernel
+) -> None:
+    def fleet(*allowed: Allowed) -> FilterRules:
+        lans = (ip_network((0x0A000000 + 256 * n, 24)) for n in range(40))
+        return FilterRules(tuple(SiteRules(f"a{n}_vpn", (x,), allowed) for n, x in enumerate(lans)))
+
+    client = FilterClient(path)
+    client.load(fleet(Allowed("icmp")))
+    client.load(fleet(Allowed("tcp", 21, 22)))
+    assert kernel.scripts[1] == nft_script(fleet(Allowed("tcp", 21, 22)))
 
 
 def test_a_change_that_nft_refuses_is_made_as_a_whole(path: Path, kernel: Kernel) -> None:

@@ -142,7 +142,7 @@ def test_a_token_that_is_spoilt_later_is_reported_once_and_the_old_one_holds(
         (b"two tokens in one line, with blanks", "holds no usable token"),
         (b"c0ffee5ec2e7c0ff\nc0ffee5ec2e7c0ff", "holds no usable token"),
         ("schlüssel-schlüssel-schlüssel".encode(), "holds no usable token"),
-        (b"x" * 5000, "holds no usable token"),
+        (b"x" * 5000, "is larger than 4096 bytes"),
     ],
 )
 def test_a_token_file_without_a_usable_token_is_refused(

@@ -1,5 +1,6 @@
 """Commands over VICI's wire, to a server that answers like charon or misbehaves."""
 
+import contextlib
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -209,6 +210,16 @@ def test_a_way_that_is_barred_is_told_from_a_charon_that_does_not_answer(
     with pytest.raises(IkeUnreachable) as caught:
         client.observe(deep=False)
     assert not isinstance(caught.value, IkeNoAccess | IkeLate)
+
+
+def test_a_charon_that_is_too_busy_to_let_anybody_in_may_be_busy(path: Path) -> None:
+    """Its queue of those who want to connect is short."""
+    with socket.socket(socket.AF_UNIX) as listener, contextlib.ExitStack() as waiting:
+        listener.bind(str(path))
+        listener.listen(0)
+        waiting.enter_context(socket.socket(socket.AF_UNIX)).connect(str(path))
+        with pytest.raises(IkeLate, match="no answer within"):
+            ViciClient(str(path), deadline_s=0.2).observe(deep=False)
 
 
 def test_a_charon_that_takes_the_question_and_does_not_answer_may_be_busy(

@@ -73,6 +73,9 @@ def listening(path: Path, server: ViciServer) -> Iterator[Listening]:
 def test_every_event_is_a_sign_of_life_and_silence_is_none(
     server: ViciServer, listening: Listening, kind: str
 ) -> None:
+    listening.expect("charon connected")
+    assert listening.alive.is_set(), "it has said that it will tell events"
+    listening.alive.clear()
     assert not listening.alive.wait(2 * SETTLE_S), "the listener looks up twice meanwhile"
     server.emit(kind, {"msg": "sending packet", "kspb_vpn": IKE})
     assert listening.alive.wait(DEADLINE_S)
