@@ -17,13 +17,14 @@ _VOLATILE = {
     *{"timestamp", "uptime_seconds", "received_bytes", "sent_bytes", "since", "last_read"},
     *{"last_valid", "last_connected", "last_disconnected", "next_attempt", "round", "reasons"},
     *{"workers_idle", "workers_total", "queued_jobs", "ike_sas", "half_open_ike_sas"},
-    *{"running_since", "remote_port", "version"},
+    *{"running_since", "remote_port", "version", "scheduled_jobs", "workers_active", "queues"},
+    *{"received_packets", "sent_packets", "last_received_at"},
 }
 # If several changed in one round, the first of these is named.
 _FIRST = ("container.", "daemon.", "configuration.", "reconciler.errors", "connections.")
 _DULL_MESSAGES = {
     *{"round", "started", "stopped; tunnels stay up", "no earlier status"},
-    "configuration in force",
+    *{"configuration in force", "whoever reaches the port may read metrics and status"},
 }
 
 

@@ -1,0 +1,43 @@
+"""How a fault was noticed: by what it changed in the status, and not by what always changes."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from faults.notice import Watch
+from tests.docker import eventually
+
+
+def a_status(state: str, restless: int) -> dict[str, Any]:
+    daemon = {
+        **dict.fromkeys(("scheduled_jobs", "ike_sas", "queued_jobs", "workers_idle"), restless),
+        "workers_active": {"critical": restless},
+        "queues": {"medium": restless},
+    }
+    tunnel = dict.fromkeys(("received_packets", "sent_packets", "last_received_at"), restless)
+    return {
+        "timestamp": restless,
+        "daemon": daemon,
+        "container": {"state": state},
+        "connections": {"kspb_vpn": tunnel},
+        "reconciler": {"round": restless, "reasons": ["timer"], "actions": [], "errors": []},
+    }
+
+
+def test_what_changes_all_the_time_is_no_sign_of_a_fault(tmp_path: Path) -> None:
+    file = tmp_path / "vpn-status.json"
+    watch = Watch(file)
+    watch.start()
+    try:
+        for count, state in enumerate(("running", "running", "exited"), start=1):
+            file.write_text(json.dumps(a_status(state, restless=count)))
+            eventually(lambda: len(watch.versions()) == count, 5, "it was seen")  # noqa: B023
+            began = time.time() if count == 1 else began
+            sign = watch.first_sign(began)
+            if count == 2:
+                assert sign is None
+    finally:
+        watch.stop()
+    assert sign is not None
+    assert sign.sign == "status: container.state running → exited (woken by: timer)"
