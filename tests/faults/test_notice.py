@@ -28,15 +28,20 @@ def a_status(state: str, restless: int) -> dict[str, Any]:
 def test_what_changes_all_the_time_is_no_sign_of_a_fault(tmp_path: Path) -> None:
     file = tmp_path / "vpn-status.json"
     watch = Watch(file)
+
+    def write(status: dict[str, Any]) -> None:
+        known = len(watch.versions())
+        file.write_text(json.dumps(status))
+        eventually(lambda: len(watch.versions()) > known, 5, "it was seen")
+
     watch.start()
     try:
-        for count, state in enumerate(("running", "running", "exited"), start=1):
-            file.write_text(json.dumps(a_status(state, restless=count)))
-            eventually(lambda: len(watch.versions()) == count, 5, "it was seen")  # noqa: B023
-            began = time.time() if count == 1 else began
-            sign = watch.first_sign(began)
-            if count == 2:
-                assert sign is None
+        write(a_status("running", restless=1))
+        began = time.time()
+        write(a_status("running", restless=2))
+        assert watch.first_sign(began) is None
+        write(a_status("exited", restless=3))
+        sign = watch.first_sign(began)
     finally:
         watch.stop()
     assert sign is not None
