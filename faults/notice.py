@@ -123,7 +123,7 @@ def _words(path: str, before: object, after: object) -> str:
     if path.startswith("connections."):
         # The name of the site doesn't matter, and it differs between runs.
         path = "a connection's " + path.rpartition(".")[2]
-    if path.endswith("remote_address"):
+    if path.endswith("remote_address") or str(after).startswith("["):
         return f"{path} changed"
     if path in {"configuration.faults", "reconciler.errors"} or path.endswith((".error", "reason")):
         return f"{path} told"
